@@ -1,0 +1,198 @@
+"""One deployment: its directories, addresses and names.
+
+Everything that differs between two deployments on one machine is derived here from the home directory and
+`deployment.json` in it, so that the hub, the portal, the proxy and the operator's command agree without talking to
+each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+SOURCE = Path(__file__).resolve().parents[1]
+"""The checkout: images, templates and the hub's configuration file live beside the packages."""
+
+DEFAULT_PORT = 8000
+
+# Each deployment has a Docker network, and so a gateway address, of its own: on that address the ports can be fixed.
+SERVICE_PORTS = {"hub": 8081, "portal": 8082}
+
+# sockaddr_un.sun_path holds 108 bytes on Linux; the longest socket name we use has 16.
+_LONGEST_SOCKET_DIRECTORY = 90
+
+
+class DeploymentError(Exception):
+    """The deployment's settings cannot be used; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where a deployment keeps its files and at which addresses it answers.
+
+    Parameters
+    ----------
+    home
+        The directory of all state (DESIGN §6).
+    port
+        TCP port of the one public origin.
+    public_url
+        Origin that browsers use, without a trailing slash, e.g. ``https://sciserver.example.org``. A loopback
+        origin keeps the proxy on the loopback interface.
+    internal_host
+        Address of this host on the deployment's Docker network (its gateway): the hub and the services listen
+        there, so that containers reach them without the public interface. Empty until the network is made.
+    """
+
+    home: Path
+    port: int = DEFAULT_PORT
+    public_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
+    internal_host: str = ""
+
+    @classmethod
+    def load(cls, home: str | os.PathLike[str] | None = None) -> Deployment:
+        """Read a deployment's settings; the defaults where it has none yet.
+
+        `home` falls back to ``$SCISERVER_HOME``, then to ``var`` in the checkout.
+
+        Raises
+        ------
+        DeploymentError
+            ``deployment.json`` cannot be read.
+        """
+        path = Path(home or os.environ.get("SCISERVER_HOME") or SOURCE / "var").expanduser().resolve()
+        settings_file = path / "deployment.json"
+        try:
+            saved = json.loads(settings_file.read_text())
+        except FileNotFoundError:
+            saved = {}
+        except (OSError, ValueError) as error:
+            raise DeploymentError(
+                f"{settings_file} cannot be read ({error}). Repair it, or remove it and run `sciserver up` again."
+            ) from error
+        known = {field.name for field in dataclasses.fields(cls)} - {"home"}
+        return cls(home=path, **{key: value for key, value in saved.items() if key in known})
+
+    def replace(self, **changes: object) -> Deployment:
+        """A copy with other settings; see `save`.
+
+        Raises
+        ------
+        DeploymentError
+            The port or the public URL is not usable.
+        """
+        changed = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        if not 1 <= changed.port <= 65535:
+            raise DeploymentError(f"Port {changed.port} is not a TCP port: use a number from 1 to 65535.")
+        url = urlsplit(changed.public_url)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.path or url.query or url.fragment:
+            raise DeploymentError(
+                f"{changed.public_url!r} is not an origin: use scheme, host and port only, "
+                "e.g. https://sciserver.example.org"
+            )
+        return changed
+
+    def save(self) -> None:
+        """Write `deployment.json` atomically: a reader sees the old or the new settings, never half."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        saved = {key: value for key, value in dataclasses.asdict(self).items() if key != "home"}
+        with tempfile.NamedTemporaryFile("w", dir=self.home, delete=False) as file:
+            file.write(json.dumps(saved, indent=2) + "\n")
+        os.replace(file.name, self.home / "deployment.json")
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits that name this deployment's containers and network on a shared engine."""
+        return hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
+
+    @property
+    def network(self) -> str:
+        """Name of the Docker network that the users' containers join."""
+        return f"sciserver-{self.id}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the public origin is this machine's loopback interface."""
+        host = urlsplit(self.public_url).hostname or ""
+        return host == "localhost" or host == "::1" or host.startswith("127.")
+
+    @property
+    def bind_address(self) -> str:
+        """Address the proxy listens on: a loopback origin is not offered to the network."""
+        return "127.0.0.1" if self.is_local else "0.0.0.0"
+
+    def service_port(self, name: str) -> int:
+        """TCP port of a service on `internal_host`."""
+        return SERVICE_PORTS[name]
+
+    def service_prefix(self, name: str) -> str:
+        """URL path of a service, with both slashes, as JupyterHub spells it."""
+        return f"/services/{name}/"
+
+    def service_url(self, name: str) -> str:
+        """Where browsers reach a service; no trailing slash."""
+        return f"{self.public_url}/services/{name}"
+
+    def internal_url(self, name: str) -> str:
+        """Where the hub and the containers reach a service; no trailing slash."""
+        return f"http://{self.internal_host}:{self.service_port(name)}/services/{name}"
+
+    @property
+    def config_dir(self) -> Path:
+        """Site configuration: each ``*.py`` in it is read after `jupyterhub_config.py`, in order of name."""
+        return self.home / "jupyterhub_config.d"
+
+    @property
+    def hub_dir(self) -> Path:
+        return self.home / "hub"
+
+    @property
+    def portal_dir(self) -> Path:
+        return self.home / "portal"
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.home / "secrets"
+
+    @property
+    def volumes_dir(self) -> Path:
+        return self.home / "volumes"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets of the running processes; elsewhere when `home` is too deep for a socket's path."""
+        if len(str(self.home)) <= _LONGEST_SOCKET_DIRECTORY:
+            return self.home / "run"
+        return Path(tempfile.gettempdir()) / f"sciserver-{os.getuid()}-{self.id}"
+
+    def make_directories(self) -> None:
+        """Create the directories of DESIGN §6, closed to other accounts of this machine."""
+        for directory in (
+            self.home,
+            self.config_dir,
+            self.hub_dir,
+            self.portal_dir,
+            self.secrets_dir,
+            self.volumes_dir,
+            self.data_dir,
+            self.logs_dir,
+            self.run_dir,
+        ):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self.run_dir.lstat()
+        if status.st_uid != os.getuid() or (status.st_mode & 0o077):
+            raise DeploymentError(f"{self.run_dir} is open to other accounts: remove it and try again.")
