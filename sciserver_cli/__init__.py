@@ -1,0 +1,1 @@
+"""`sciserver`: the operator's command."""

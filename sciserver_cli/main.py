@@ -1,0 +1,279 @@
+"""Parsing of the `sciserver` command and its subcommands."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from docker.errors import DockerException
+
+from sciserver_auth.portal import accounts
+from sciserver_cli import doctor, engine_setup, processes
+from sciserver_cli.errors import OperatorError
+from sciserver_common.deployment import Deployment, DeploymentError
+from sciserver_common.secrets import secret
+from sciserver_spawner import images
+from sciserver_spawner.network import ensure_network
+
+Result = dict[str, Any]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status (0 done, 1 could not be done, 2 wrong usage)."""
+    options = _parser().parse_args(arguments)
+    as_json = getattr(options, "json", False)
+    try:
+        result: Result = options.run(options)
+    except (OperatorError, DeploymentError, images.ImageBuildError, accounts.AccountError) as error:
+        return _failed(str(error), as_json)
+    except DockerException as error:
+        return _failed(f"The Docker Engine refused: {error}. `sciserver doctor` looks for the cause.", as_json)
+    except KeyboardInterrupt:
+        return _failed("Interrupted. Run the same command again to go on.", as_json)
+    text = result.pop("text", "")
+    status = result.pop("exit_status", 0)
+    print(json.dumps(result, indent=2) if as_json else text)
+    return int(status)
+
+
+def _failed(message: str, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": message}, indent=2))
+    else:
+        print(f"sciserver: {message}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Accepted before and after the subcommand: people write both.
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--home",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="directory of the deployment (default: $SCISERVER_HOME, else ./var of the checkout)",
+    )
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, for scripts")
+    parser = argparse.ArgumentParser(prog="sciserver", description="Run a SciServer deployment.", parents=[common])
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], Result], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, parents=[common])
+        command.set_defaults(run=run)
+        return command
+
+    command = add("up", up, "Set up what is missing and start the platform.")
+    command.add_argument("--port", type=int, help="TCP port of the public address (default 8000)")
+    command.add_argument("--url", help="public origin, e.g. https://sciserver.example.org (default: this machine only)")
+    command.add_argument("--foreground", action="store_true", help="stay in the foreground (for systemd)")
+    add("down", down, "Stop the platform; users' containers and data stay.")
+    add("status", status, "Show the address and the state of each process.")
+    add("doctor", run_doctor, "Look for what is wrong with this deployment and say how to mend it.")
+    command = add("logs", logs, "Show the logs.")
+    command.add_argument("process", nargs="?", choices=processes.PROCESSES, help="of this process only")
+    command.add_argument("-n", "--lines", type=int, default=30, help="how many lines (default 30)")
+    command.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+
+    user = commands.add_parser("user", help="Accounts of the embedded portal.").add_subparsers(required=True)
+    for name, run, text in (
+        ("add", user_add, "Make an account."),
+        ("password", user_password, "Set the password of an account."),
+    ):
+        command = user.add_parser(name, help=text, description=text, parents=[common])
+        command.set_defaults(run=run)
+        command.add_argument("name", metavar="NAME")
+        command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+        if name == "add":
+            command.add_argument("--admin", action="store_true", help="may manage users and the hub")
+            command.add_argument("--email", help="address for the portal's mails")
+
+    image = commands.add_parser("image", help="Images of the notebook servers.").add_subparsers(required=True)
+    command = image.add_parser(
+        "build", help="Build an image and those it is based on.", description="Build an image.", parents=[common]
+    )
+    command.set_defaults(run=image_build)
+    command.add_argument("name", metavar="NAME", nargs="+")
+    return parser
+
+
+def _deployment(options: argparse.Namespace) -> Deployment:
+    return Deployment.load(getattr(options, "home", None))
+
+
+def _progress(text: str) -> None:
+    """Steps go to standard error: standard output is the result's."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def prepare(deployment: Deployment) -> Deployment:
+    """Make what a deployment needs before its processes start: engine, images, network, directories, secrets."""
+    client = engine_setup.ensure_engine(_progress)
+    if not images.base_is_available(client) and engine_setup.may_install():
+        engine_setup.install_packages(["debootstrap"], _progress)
+    for image in images.catalogue():
+        if not images.is_built(client, image):
+            images.build(client, image, progress=_progress)
+    deployment.make_directories()
+    deployment = deployment.replace(internal_host=ensure_network(client, deployment.network, deployment.id))
+    deployment.save()
+    for name in ("proxy", "hub-cookie", "hub-crypt", "hub-oauth-client"):
+        secret(deployment, name)
+    return deployment
+
+
+def up(options: argparse.Namespace) -> Result:
+    """`sciserver up`."""
+    deployment = _deployment(options)
+    if options.port:
+        was_local = deployment.is_local
+        deployment = deployment.replace(port=options.port)
+        if was_local:
+            deployment = deployment.replace(public_url=f"http://127.0.0.1:{options.port}")
+    if options.url:
+        deployment = deployment.replace(public_url=options.url.rstrip("/"))
+    supervisor = processes.Supervisor(deployment)
+    running = supervisor.processes()["proxy"]
+    if running["pid"] is None or options.port:
+        _check_port_unless_ours(deployment, options)
+    deployment = prepare(deployment)
+    _progress("Starting portal, proxy and hub")
+    supervisor.start(foreground=options.foreground)
+    processes.wait_answers(deployment, supervisor)
+    text = (
+        f"\nSciServer runs at  {deployment.public_url}\n"
+        f"Logs:              {deployment.logs_dir}   (`sciserver logs`)\n"
+        f"Data and users:    {deployment.home}\n"
+    )
+    if not accounts.any_admin(deployment):
+        text += (
+            "\nThere is no administrator yet. Make the first account with\n"
+            f"    {sys.argv[0]} user add NAME --admin{_home_argument(options)}\n"
+        )
+    return {"url": deployment.public_url, "home": str(deployment.home), "text": text}
+
+
+def _check_port_unless_ours(deployment: Deployment, options: argparse.Namespace) -> None:
+    before = _deployment(options)
+    ours = processes.Supervisor(before).processes()["proxy"]["pid"] is not None
+    if not (ours and before.port == deployment.port):
+        processes.check_port(deployment)
+
+
+def _home_argument(options: argparse.Namespace) -> str:
+    home = getattr(options, "home", None)
+    return f" --home {home}" if home else ""
+
+
+def down(options: argparse.Namespace) -> Result:
+    """`sciserver down`."""
+    deployment = _deployment(options)
+    processes.Supervisor(deployment).stop()
+    return {
+        "home": str(deployment.home),
+        "text": "Stopped. Users' containers run on and are found again by `sciserver up`.",
+    }
+
+
+def status(options: argparse.Namespace) -> Result:
+    """`sciserver status`."""
+    deployment = _deployment(options)
+    supervisor = processes.Supervisor(deployment)
+    found = supervisor.processes()
+    lines = [f"{deployment.public_url}   (home: {deployment.home})"]
+    for name, info in found.items():
+        since = f", pid {info['pid']}, for {_duration(time.time() - info['since'])}" if info["pid"] else ""
+        lines.append(f"  {name:<8}{info['state']}{since}")
+    if any(info["state"] == "unsupervised" for info in found.values()):
+        lines.append("The supervisor was killed: nothing restarts a process that dies now. Run `sciserver up`.")
+    running = all(info["state"] == "running" for info in found.values())
+    return {
+        "url": deployment.public_url,
+        "home": str(deployment.home),
+        "running": running,
+        "processes": found,
+        "text": "\n".join(lines),
+        "exit_status": 0 if running else 3,
+    }
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def run_doctor(options: argparse.Namespace) -> Result:
+    """`sciserver doctor`."""
+    checks = doctor.examine(_deployment(options))
+    lines = []
+    for check in checks:
+        lines.append(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}")
+        if not check.ok:
+            lines.append(f"      {check.remedy}")
+    healthy = all(check.ok for check in checks)
+    return {
+        "healthy": healthy,
+        "checks": [vars(check) for check in checks],
+        "text": "\n".join(lines),
+        "exit_status": 0 if healthy else 1,
+    }
+
+
+def logs(options: argparse.Namespace) -> Result:
+    """`sciserver logs`."""
+    deployment = _deployment(options)
+    names = [options.process] if options.process else list(processes.PROCESSES)
+    if options.follow:
+        files = [str(processes.log_file(deployment, name)) for name in names]
+        subprocess.run(["tail", "-F", "-n", str(options.lines), *files])
+        return {"text": ""}
+    tails = {name: processes.log_tail(deployment, name, options.lines) for name in names}
+    text = "\n\n".join(f"==> {processes.log_file(deployment, name)} <==\n{tail}" for name, tail in tails.items())
+    return {"logs": tails, "text": text}
+
+
+def _password(options: argparse.Namespace) -> str:
+    if options.password_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        raise OperatorError("There is no terminal to ask for the password: use --password-stdin.")
+    first = getpass.getpass(f"Password for {options.name}: ")
+    if first != getpass.getpass("Once more: "):
+        raise OperatorError("The two passwords differ. Nothing was changed.")
+    return first
+
+
+def user_add(options: argparse.Namespace) -> Result:
+    """`sciserver user add`."""
+    deployment = _deployment(options)
+    accounts.add_user(
+        deployment, options.name, _password(options), admin=options.admin, email=options.email
+    )
+    kind = "administrator" if options.admin else "account"
+    return {"name": options.name, "admin": options.admin, "text": f"Made the {kind} {options.name}."}
+
+
+def user_password(options: argparse.Namespace) -> Result:
+    """`sciserver user password`."""
+    accounts.set_password(_deployment(options), options.name, _password(options))
+    return {"name": options.name, "text": f"The password of {options.name} was changed."}
+
+
+def image_build(options: argparse.Namespace) -> Result:
+    """`sciserver image build`."""
+    known = {image.name: image for image in images.all_images()}
+    unknown = [name for name in options.name if name not in known]
+    if unknown:
+        raise OperatorError(f"There is no image {unknown[0]!r} to build. Choose from: {', '.join(known)}.")
+    client = engine_setup.ensure_engine(_progress)
+    for name in options.name:
+        images.build(client, known[name], progress=_progress)
+    tags = {name: known[name].tag for name in options.name}
+    return {"images": tags, "text": "\n".join(f"{name}: {tag}" for name, tag in tags.items())}

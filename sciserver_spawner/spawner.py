@@ -1,0 +1,568 @@
+"""`SciServerSpawner`: JupyterHub's door to users' containers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, ImageNotFound, NotFound
+from dockerspawner import DockerSpawner
+from jupyterhub.utils import url_path_join
+from traitlets import Dict, Float, Int, List, Tuple, Unicode, default
+
+from sciserver_spawner import client_config, errors, options, volumes
+from sciserver_spawner.engine import UNREACHABLE, Engine, engine_at
+from sciserver_spawner.naming import LABEL, container_labels, container_name
+from sciserver_spawner.progress import Event, Progress
+from sciserver_spawner.readiness import ServerDied, wait_ready
+
+LOG_LINES = 20
+"""Lines of the container's log that a failed start shows."""
+
+
+class SciServerSpawner(DockerSpawner):
+    """Starts each user's server in a hardened container with the user's storage mounted.
+
+    Inherits DockerSpawner's options and templates; replaces how the engine is reached (`sciserver_spawner.engine`),
+    how readiness is seen (`sciserver_spawner.readiness`) and what `poll` says when it cannot know.
+    """
+
+    deployment_id = Unicode(
+        "default",
+        help="""
+        Short name of this deployment. It becomes part of the names and labels of containers, so that two deployments
+        can share an engine.
+        """,
+    ).tag(config=True)
+
+    engine_url = Unicode(
+        help="""
+        Docker Engine that runs the containers, e.g. `unix:///run/docker.sock`.
+
+        Empty (the default) means what the environment says (`DOCKER_HOST`), else the local socket.
+        """,
+    ).tag(config=True)
+
+    images = List(
+        help="""
+        Images that users may choose, the default first; each a dictionary.
+
+        `name` is what a request gives as `image`; `image` is the engine's reference; `title` and `description` are
+        shown in the menu. For example::
+
+            c.SciServerSpawner.images = [
+                {
+                    "name": "python-astro",
+                    "image": "sciserver/python-astro:0123456789ab",
+                    "title": "Python for astronomy",
+                    "description": "JupyterLab with numpy, pandas, astropy …",
+                },
+            ]
+        """,
+    ).tag(config=True)
+
+    volumes_root = Unicode(
+        help="""
+        Directory on the storage that holds users' volumes, as `<root volume>/<user>/<volume>`. Every node mounts it
+        at the same place.
+        """,
+    ).tag(config=True)
+
+    user_volumes = List(
+        Tuple(Unicode(), Unicode()),
+        default_value=[("Storage", "persistent"), ("Temporary", "scratch")],
+        help="""
+        Volumes that each user has: pairs of root volume and name. They are made before the first start and mounted at
+        `/home/idies/workspace/<root volume>/<user>/<name>`.
+        """,
+    ).tag(config=True)
+
+    data_root = Unicode(
+        help="""
+        Directory whose subdirectories are data volumes: each is mounted read-only at `/home/idies/workspace/<name>`.
+        """,
+    ).tag(config=True)
+
+    client_settings = Dict(
+        help="""
+        Content of `/etc/sciserver/sciscript.json` in every container: where the client libraries find the services.
+        """,
+    ).tag(config=True)
+
+    pids_limit = Int(
+        2048,
+        help="""
+        Processes and threads that one container may have. Numerical libraries start a thread per core in each kernel;
+        a fork bomb ends here.
+        """,
+    ).tag(config=True)
+
+    shm_size = Unicode(
+        "512M",
+        help="""
+        Size of `/dev/shm` in a container, which counts against `mem_limit`. Docker's 64 MiB is too small for
+        multiprocessing with large arrays.
+        """,
+    ).tag(config=True)
+
+    ready_timeout = Float(
+        120,
+        help="""
+        Seconds that a started container has until its server answers.
+        """,
+    ).tag(config=True)
+
+    concurrent_boots = Int(
+        0,
+        help="""
+        Containers that boot at the same time on one engine; 0 (the default) means one per CPU of its machine.
+
+        Starting a server is a second or two of computing. Eight at once on two cores are all slow; two at a time, the
+        first are ready when the last begin, and none is later than it would have been.
+        """,
+    ).tag(config=True)
+
+    boot_slot_timeout = Float(
+        15,
+        help="""
+        Seconds after which a booting container no longer counts for `concurrent_boots`: one that hangs must not hold
+        up the others.
+        """,
+    ).tag(config=True)
+
+    term_timeout = Int(
+        10,
+        help="""
+        Seconds that a server has to end by itself, saving what its kernels hold, before it is killed.
+        """,
+    ).tag(config=True)
+
+    @default("cmd")
+    def _cmd_default(self) -> list[str]:
+        # Named here, the engine need not be asked for the image's own command at each start.
+        return ["jupyterhub-singleuser"]
+
+    @default("remove")
+    def _remove_default(self) -> bool:
+        # A kept container would come back with an old token, old limits and an old image (dockerspawner #423).
+        return True
+
+    @default("use_internal_ip")
+    def _use_internal_ip_default(self) -> bool:
+        # No published port: nothing on the machine's other interfaces leads to a container.
+        return True
+
+    @default("mem_limit")
+    def _mem_limit_default(self) -> str:
+        return "2G"
+
+    @default("cpu_limit")
+    def _cpu_limit_default(self) -> float:
+        return 2.0
+
+    @default("start_timeout")
+    def _start_timeout_default(self) -> int:
+        # Only a last resort: each phase of a start has a limit of its own, and a pull may take minutes.
+        return 1200
+
+    @default("options_form")
+    def _options_form_default(self) -> Any:
+        def render(spawner: SciServerSpawner) -> str:
+            return options.render_form(spawner.menu, str(spawner.user_options.get("image", "")))
+
+        # Without a choice there is no form, and the server starts at once.
+        return render if len(self.images) > 1 else ""
+
+    @default("options_from_form")
+    def _options_from_form_default(self) -> Any:
+        return options.from_form
+
+    @default("allowed_images")
+    def _allowed_images_default(self) -> dict[str, str]:
+        return {item.name: item.image for item in self.menu}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._progress = Progress()
+        self._engine_lost = False
+
+    @property
+    def menu(self) -> list[options.MenuItem]:
+        """`images` as objects."""
+        return [options.MenuItem(**item) for item in self.images]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine on which this server runs."""
+        return engine_at(self.engine_url)
+
+    @property
+    def client(self) -> docker.APIClient:
+        """This thread's client, for inherited code; calls that do I/O go through `docker`."""
+        return self.engine.client()
+
+    async def docker(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Await an engine's method in the lane for its kind of work; every inherited method comes through here."""
+        return await self.engine.call(method, *args, **kwargs)
+
+    @default("object_name")
+    def _object_name_default(self) -> str:
+        return container_name(self.deployment_id, self.user.name, self.name)
+
+    def get_env(self) -> dict[str, str]:
+        """The hub's variables and SciServer's (contract §0.2)."""
+        env: dict[str, str] = super().get_env()
+        env["SCISERVER_USER_ID"] = str(self.user.id)
+        env["SCISERVER_USER_NAME"] = self.user.name
+        return env
+
+    def owned_volumes(self) -> list[volumes.UserVolume]:
+        """The user's volumes.
+
+        Raises
+        ------
+        volumes.VolumeError
+            The user's name cannot be a directory's.
+        """
+        return [volumes.UserVolume(root, self.user.name, name) for root, name in self.user_volumes]
+
+    @property
+    def volume_binds(self) -> dict[str, dict[str, str]]:
+        """DockerSpawner's configured binds, the user's volumes and the data volumes."""
+        binds: dict[str, dict[str, str]] = super().volume_binds
+        if self.volumes_root:
+            root = Path(self.volumes_root)
+            for volume in self.owned_volumes():
+                binds[str(volume.host_path(root))] = {"bind": volume.mount_point, "mode": "rw"}
+        if self.data_root:
+            for source, target in volumes.data_volumes(Path(self.data_root)).items():
+                binds[source] = {"bind": target, "mode": "ro"}
+        return binds
+
+    async def start(self) -> tuple[str, int]:
+        """Make, start and await the user's container.
+
+        Returns
+        -------
+        (str, int)
+            Address and port at which the hub and the proxy reach the server.
+
+        Raises
+        ------
+        jupyterhub.spawner.SpawnException
+            The server could not be started; its text is for the user, its `reason` for the metrics.
+        """
+        self._progress = progress = Progress()
+        try:
+            item = options.find(self.menu, self.user_options.get("image"))
+            self.image = item.image
+            progress.step(5, "Preparing your storage")
+            await self._make_volumes()
+            async with self._boot_slot():
+                progress.step(20, f"Creating a container of “{item.title or item.name}”")
+                await self._create_container()
+                progress.step(40, "Starting the container")
+                await self._deliver_files()
+                await self.start_object()
+                host, port = await self.get_ip_and_port()
+                progress.step(60, "Starting JupyterLab")
+                await self._wait_ready(host, port)
+            progress.step(95, "Opening the route to your server")
+            return host, port
+        except volumes.VolumeError as error:
+            raise errors.failure(str(error), reason="volume") from error
+        except (APIError, *UNREACHABLE) as error:
+            await self._remove_failed()
+            raise errors.from_engine(error) from error
+        finally:
+            progress.finish()
+
+    async def progress(self) -> AsyncIterator[Event]:
+        """Events of the start under way, for the hub's progress page."""
+        async for event in self._progress:
+            yield event
+
+    async def _make_volumes(self) -> None:
+        if not self.volumes_root:
+            return
+        root = Path(self.volumes_root)
+        owned = self.owned_volumes()
+        left = await asyncio.to_thread(volumes.make, owned, root)
+        if left:
+            await self.engine.run(lambda client: volumes.make_through_engine(client, self.image, left, root))
+
+    @asynccontextmanager
+    async def _boot_slot(self) -> AsyncIterator[None]:
+        """Wait for a turn to boot, and give it back when the block ends or `boot_slot_timeout` is over."""
+        slots = await self.engine.boot_slots(self.concurrent_boots)
+        if slots.locked():
+            self._progress.step(10, "Waiting for other servers that are starting")
+        await slots.acquire()
+        held = True
+
+        def release() -> None:
+            nonlocal held
+            if held:
+                held = False
+                slots.release()
+
+        timer = asyncio.get_running_loop().call_later(self.boot_slot_timeout, release)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            release()
+
+    async def _create_container(self) -> None:
+        """Create the container, first removing a stale one of its name and pulling a missing image."""
+        try:
+            created = await self.create_object()
+        except APIError as error:
+            if isinstance(error, ImageNotFound):
+                await self.pull_image(self.image)
+            elif error.status_code == 409:
+                # Left by a hub that was killed while it started or stopped this server.
+                self.log.warning("Removing the stale container %s", self.object_name)
+                await self.docker("remove_container", self.object_name, force=True, v=True)
+            else:
+                raise
+            created = await self.create_object()
+        self.object_id = created[self.object_id_key]
+        self.log.info("Created container %s of %s for %s", self.object_name, self.image, self._log_name)
+
+    async def create_object(self) -> dict[str, Any]:
+        """Create the container, with as few rights as work (DESIGN §5); site options are merged last."""
+        extra_create = await self._site_options(self.extra_create_kwargs)
+        extra_host = await self._site_options(self.extra_host_config)
+        cpu_period = extra_host.get("cpu_period", 100_000)
+        host_config: dict[str, Any] = {
+            "binds": self.volume_binds,
+            "mounts": self.mount_binds,
+            "links": self.links,
+            "network_mode": self.network_name,
+            # We remove it ourselves, after reading the log of one that died.
+            "auto_remove": False,
+            # Reaps zombies and passes signals on: Jupyter Server does neither for its kernels' children.
+            "init": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "pids_limit": self.pids_limit,
+            "shm_size": self.shm_size,
+            "cpu_period": cpu_period,
+        }
+        if self.mem_limit is not None:
+            # Without swap on top: a container that outgrows its memory ends, rather than slowing its neighbours.
+            host_config |= {"mem_limit": self.mem_limit, "memswap_limit": self.mem_limit}
+        if self.cpu_limit is not None:
+            host_config["cpu_quota"] = int(self.cpu_limit * cpu_period)
+        if not self.use_internal_ip:
+            host_config["port_bindings"] = {self.port: (self.host_ip,)}
+        create: dict[str, Any] = {
+            "image": self.image,
+            "name": self.object_name,
+            "command": await self.get_command(),
+            "environment": self.get_env(),
+            "volumes": self.volume_mount_points,
+            "ports": [self.port],
+            "labels": container_labels(self.deployment_id, self.user.name, self.name)
+            | {f"{LABEL}.image": self.image},
+        }
+        create |= {key: value for key, value in extra_create.items() if key != "labels"}
+        create["labels"] |= extra_create.get("labels", {})
+        host_config |= extra_host
+        return await self.engine.run(
+            lambda client: client.create_container(host_config=client.create_host_config(**host_config), **create)
+        )
+
+    async def _site_options(self, value: Any) -> dict[str, Any]:
+        """One of DockerSpawner's dictionaries of extra options, which may be a callable and hold templates."""
+        value = self._eval_if_callable(value)
+        if asyncio.iscoroutine(value):
+            value = await value
+        return dict(self._render_templates(value))
+
+    async def pull_image(self, image: str) -> None:
+        """Pull `image`, showing how far the engine is.
+
+        Raises
+        ------
+        jupyterhub.spawner.SpawnException
+            The image cannot be had.
+        """
+        # Built here and in no registry: asking one would only give a confusing answer, or somebody else's image.
+        if image.startswith("sciserver/") or self.pull_policy == "never":
+            raise errors.from_engine(ImageNotFound(image))
+        self._progress.step(20, "Fetching the image; the first time this can take minutes")
+        loop = asyncio.get_running_loop()
+
+        def pull(client: docker.APIClient) -> None:
+            layers: dict[str, str] = {}
+            for line in client.pull(image, stream=True, decode=True):
+                if "error" in line:
+                    raise NotFound(line["error"])
+                if line.get("id"):
+                    layers[line["id"]] = line.get("status", "")
+                    done = sum(status in {"Pull complete", "Already exists"} for status in layers.values())
+                    message = f"Fetching the image: {done} of {len(layers)} layers"
+                    loop.call_soon_threadsafe(self._progress.step, 20, message)
+
+        try:
+            await self.engine.run(pull, "pull")
+        except APIError as error:
+            raise errors.failure(
+                f"The image {image} cannot be fetched: {error.explanation or error}. Tell the operator.",
+                reason="image",
+            ) from error
+
+    async def _deliver_files(self) -> None:
+        """Put the token and the client configuration into the container before it runs."""
+        data = client_config.archive(self.api_token, self.client_settings)
+        await self.docker("put_archive", self.object_id, "/", data)
+
+    async def _wait_ready(self, host: str, port: int) -> None:
+        async def is_running() -> bool:
+            return await self.poll() is None
+
+        path = url_path_join(self.server.base_url, "api")
+        try:
+            await wait_ready(host, port, path, timeout=self.ready_timeout, is_running=is_running)
+        except ServerDied:
+            message = await self._death_message()
+            lines = await self._last_log_lines()
+            await self._remove_failed()
+            raise errors.failure(message, reason="server", log_lines=lines) from None
+        except TimeoutError:
+            lines = await self._last_log_lines()
+            await self._remove_failed()
+            raise errors.failure(
+                f"The server did not answer within {self.ready_timeout:g} seconds. Try again; if it happens again, "
+                "choose another image or tell the operator.",
+                reason="timeout",
+                log_lines=lines,
+            ) from None
+
+    async def _death_message(self) -> str:
+        container = await self._inspect()
+        if container is None:
+            return "The container was removed while it was starting. Start the server again."
+        state = container["State"]
+        if state.get("OOMKilled"):
+            return f"The server needs more memory than it may use ({self.mem_limit / 2**30:.3g} GiB) and was ended."
+        return f"The server ended with exit code {state['ExitCode']} before it answered."
+
+    async def _last_log_lines(self) -> list[str]:
+        """The end of the container's log, without the token; empty where it cannot be read."""
+        try:
+            output = await self.docker("logs", self.object_id, tail=LOG_LINES)
+        except (APIError, *UNREACHABLE):
+            return []
+        text = output.decode(errors="replace")
+        if self.api_token:
+            text = text.replace(self.api_token, "…")
+        return list(deque(text.splitlines(), maxlen=LOG_LINES))
+
+    async def _remove_failed(self) -> None:
+        """Remove the container of a failed start; what cannot be removed now goes at the next start."""
+        if not self.object_id:
+            return
+        try:
+            await self.docker("remove_container", self.object_id, force=True, v=True)
+        except (APIError, *UNREACHABLE) as error:
+            self.log.warning("The container of %s was not removed: %s", self._log_name, error)
+        self.object_id = ""
+
+    def clear_state(self) -> None:
+        """Forget the container: it was removed, or a new one is about to be made."""
+        super().clear_state()
+        self.object_id = ""
+
+    async def _inspect(self) -> dict[str, Any] | None:
+        """The engine's record of this container; None when it has none.
+
+        Raises
+        ------
+        docker.errors.APIError, or one of `sciserver_spawner.engine.UNREACHABLE`
+            The engine does not know now; the container may well run.
+        """
+        try:
+            record: dict[str, Any] = await self.docker("inspect_container", self.object_id or self.object_name)
+        except NotFound:
+            return None
+        return record
+
+    async def get_object(self) -> dict[str, Any] | None:
+        """As DockerSpawner's, but an engine in trouble never makes us forget a container."""
+        record = await self._inspect()
+        self.object_id = record[self.object_id_key] if record else ""
+        return record
+
+    async def poll(self) -> int | None:
+        """None while the container runs or nobody can know, else its exit code.
+
+        "Unknown" must read as running: at a restart the hub stops every server whose `poll` fails, and the engine
+        may only be restarting too.
+        """
+        if not self.object_id:
+            return 0
+        try:
+            record = await self._inspect()
+        except (APIError, *UNREACHABLE) as error:
+            # Logged when it changes, not at every poll of every server.
+            if not self._engine_lost:
+                self.log.warning("Cannot ask the engine about %s: %s", self._log_name, error)
+            self._engine_lost = True
+            return None
+        if self._engine_lost:
+            self.log.info("The engine answers again about %s", self._log_name)
+        self._engine_lost = False
+        if record is None:
+            self.log.warning("The container of %s is gone", self._log_name)
+            return 1
+        state = record["State"]
+        # "created" is the moment between creation and start; a paused container runs on when it is resumed.
+        if state["Running"] or state["Status"] == "created":
+            return None
+        self.log.info(
+            "The container of %s ended: exit code %s%s",
+            self._log_name,
+            state["ExitCode"],
+            ", out of memory" if state.get("OOMKilled") else "",
+        )
+        return int(state["ExitCode"])
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop and remove the container; files on the user's volumes stay.
+
+        Raises
+        ------
+        jupyterhub.spawner.SpawnException
+            The engine does not answer: the server counts as running until it does.
+        """
+        if not self.object_id:
+            return
+        self.log.info("Stopping container %s of %s", self.object_name, self._log_name)
+        try:
+            if now:
+                await self.docker("remove_container", self.object_id, force=True, v=True)
+            else:
+                await self.docker("stop", self.object_id, timeout=self.term_timeout)
+                await self.docker("remove_container", self.object_id, v=True)
+        except APIError as error:
+            # 404: gone; 409: being removed already. Either way it is what we want.
+            if error.status_code not in {404, 409}:
+                raise errors.from_engine(error) from error
+        except UNREACHABLE as error:
+            raise errors.from_engine(error) from error
+        self.clear_state()
+
+    term_timeout = Int(
+        10,
+        help="""
+        Seconds that a server has to end by itself, saving what its kernels hold, before it is killed.
+        """,
+    ).tag(config=True)
