@@ -22,7 +22,7 @@ _START_TIMEOUT = 60.0
 _LOG = Path("/var/log/dockerd.log")
 
 
-def connect() -> docker.APIClient:
+def connect() -> docker.DockerClient:
     """A client of the engine that the environment names (``DOCKER_HOST``), else of the local one.
 
     Raises
@@ -30,12 +30,12 @@ def connect() -> docker.APIClient:
     docker.errors.DockerException
         It does not answer.
     """
-    client = docker.APIClient(version="auto", timeout=60, **kwargs_from_env())
+    client = docker.DockerClient(version="auto", timeout=60, **kwargs_from_env())
     client.ping()
     return client
 
 
-def ensure_engine(progress: Callable[[str], None]) -> docker.APIClient:
+def ensure_engine(progress: Callable[[str], None]) -> docker.DockerClient:
     """A client of the engine that answers; where this account may, the engine is installed and started first.
 
     Raises
@@ -58,7 +58,7 @@ def ensure_engine(progress: Callable[[str], None]) -> docker.APIClient:
             "and repeat the command."
         )
     if shutil.which("dockerd") is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        if not may_install():
             raise OperatorError(
                 "Docker Engine is not installed. On Debian or Ubuntu: `sudo apt-get install docker.io`; elsewhere see "
                 "https://docs.docker.com/engine/install/. Then repeat the command."
@@ -81,6 +81,11 @@ def ensure_engine(progress: Callable[[str], None]) -> docker.APIClient:
             time.sleep(0.5)
 
 
+def may_install() -> bool:
+    """Whether this account can install Debian packages."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
 def install_packages(names: list[str], progress: Callable[[str], None]) -> None:
     """Install Debian packages.
 
@@ -98,8 +103,8 @@ def install_packages(names: list[str], progress: Callable[[str], None]) -> None:
             raise OperatorError(f"`{' '.join(command)}` failed:\n{tail}")
 
 
-def _checked(client: docker.APIClient) -> docker.APIClient:
-    version = client.api_version
+def _checked(client: docker.DockerClient) -> docker.DockerClient:
+    version = client.api.api_version
     if tuple(int(part) for part in version.split(".")) < OLDEST_API:
         raise OperatorError(
             f"The Docker Engine speaks API {version}; {'.'.join(map(str, OLDEST_API))} (Docker 20.10) or newer is "

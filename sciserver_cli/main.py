@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import docker
 from docker.errors import DockerException
-
 from sciserver_auth.portal import accounts
+
 from sciserver_cli import doctor, engine_setup, processes
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     as_json = getattr(options, "json", False)
     try:
         result: Result = options.run(options)
-    except (OperatorError, DeploymentError, images.ImageBuildError, accounts.AccountError) as error:
+    except (OperatorError, DeploymentError, images.ImageError, images.ImageBuildError, accounts.AccountError) as error:
         return _failed(str(error), as_json)
     except DockerException as error:
         return _failed(f"The Docker Engine refused: {error}. `sciserver doctor` looks for the cause.", as_json)
@@ -70,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("up", up, "Set up what is missing and start the platform.")
     command.add_argument("--port", type=int, help="TCP port of the public address (default 8000)")
-    command.add_argument("--url", help="public origin, e.g. https://sciserver.example.org (default: this machine only)")
+    command.add_argument(
+        "--url", help="public origin, e.g. https://sciserver.example.org (default: this machine only)"
+    )
     command.add_argument("--foreground", action="store_true", help="stay in the foreground (for systemd)")
     add("down", down, "Stop the platform; users' containers and data stay.")
     add("status", status, "Show the address and the state of each process.")
@@ -114,17 +118,25 @@ def _progress(text: str) -> None:
 def prepare(deployment: Deployment) -> Deployment:
     """Make what a deployment needs before its processes start: engine, images, network, directories, secrets."""
     client = engine_setup.ensure_engine(_progress)
-    if not images.base_is_available(client) and engine_setup.may_install():
-        engine_setup.install_packages(["debootstrap"], _progress)
     for image in images.catalogue():
-        if not images.is_built(client, image):
-            images.build(client, image, progress=_progress)
+        _build(client, image)
     deployment.make_directories()
-    deployment = deployment.replace(internal_host=ensure_network(client, deployment.network, deployment.id))
+    deployment = deployment.replace(internal_host=ensure_network(client.api, deployment.network, deployment.id))
     deployment.save()
     for name in ("proxy", "hub-cookie", "hub-crypt", "hub-oauth-client"):
         secret(deployment, name)
     return deployment
+
+
+def _build(client: docker.DockerClient, image: images.Image) -> None:
+    """Build an image; where no registry gives the base, with the program that makes it from Debian's packages."""
+    try:
+        images.build(client, image, progress=_progress)
+    except images.ImageBuildError:
+        if shutil.which("debootstrap") or not engine_setup.may_install():
+            raise
+        engine_setup.install_packages(["debootstrap"], _progress)
+        images.build(client, image, progress=_progress)
 
 
 def up(options: argparse.Namespace) -> Result:
@@ -253,9 +265,7 @@ def _password(options: argparse.Namespace) -> str:
 def user_add(options: argparse.Namespace) -> Result:
     """`sciserver user add`."""
     deployment = _deployment(options)
-    accounts.add_user(
-        deployment, options.name, _password(options), admin=options.admin, email=options.email
-    )
+    accounts.add_user(deployment, options.name, _password(options), admin=options.admin, email=options.email)
     kind = "administrator" if options.admin else "account"
     return {"name": options.name, "admin": options.admin, "text": f"Made the {kind} {options.name}."}
 
@@ -268,12 +278,9 @@ def user_password(options: argparse.Namespace) -> Result:
 
 def image_build(options: argparse.Namespace) -> Result:
     """`sciserver image build`."""
-    known = {image.name: image for image in images.all_images()}
-    unknown = [name for name in options.name if name not in known]
-    if unknown:
-        raise OperatorError(f"There is no image {unknown[0]!r} to build. Choose from: {', '.join(known)}.")
+    wanted = [images.find(name) for name in options.name]
     client = engine_setup.ensure_engine(_progress)
-    for name in options.name:
-        images.build(client, known[name], progress=_progress)
-    tags = {name: known[name].tag for name in options.name}
+    for image in wanted:
+        _build(client, image)
+    tags = {image.name: image.tag for image in wanted}
     return {"images": tags, "text": "\n".join(f"{name}: {tag}" for name, tag in tags.items())}

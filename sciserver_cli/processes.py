@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sciserver_cli.errors import OperatorError
 from supervisor.xmlrpc import SupervisorTransport
 
+from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 
 PROCESSES = ("portal", "proxy", "hub")
@@ -37,7 +37,7 @@ class Supervisor:
         self.deployment = deployment
         self.socket = deployment.run_dir / "supervisor.sock"
         self._config = deployment.run_dir / "supervisord.conf"
-        self._server = xmlrpc.client.ServerProxy(
+        self._server: Any = xmlrpc.client.ServerProxy(
             "http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self.socket}")
         )
 
@@ -59,7 +59,7 @@ class Supervisor:
             name: {"state": "stopped", "pid": None, "since": None} for name in PROCESSES
         }
         if self.is_running():
-            for info in self._server.supervisor.getAllProcessInfo():  # type: ignore[union-attr]
+            for info in self._server.supervisor.getAllProcessInfo():
                 found[info["name"]] = {
                     "state": info["statename"].lower(),
                     "pid": info["pid"] or None,
@@ -85,7 +85,7 @@ class Supervisor:
         self._end(self._orphans())
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         if foreground:
-            os.execv(command[0], [*command, "--nodaemon"])
+            os.execv(command[0], [*command, "--nodaemon"])  # noqa: S606 - our own interpreter
         result = subprocess.run(command, capture_output=True, text=True)
         if result.returncode != 0:
             raise OperatorError(f"The processes cannot be started: {result.stderr.strip() or result.stdout.strip()}")
@@ -98,7 +98,7 @@ class Supervisor:
     def stop(self, timeout: float = 60.0) -> None:
         """End all processes, the supervisor last; containers are not touched."""
         if self.is_running():
-            supervisor = psutil.Process(int(self._server.supervisor.getPID()))  # type: ignore[call-overload]
+            supervisor = psutil.Process(int(self._server.supervisor.getPID()))
             self._server.supervisor.shutdown()
             try:
                 supervisor.wait(timeout)
@@ -131,7 +131,7 @@ class Supervisor:
 
     def _apply_config(self) -> None:
         """Have the running supervisor read its configuration again and restart what changed."""
-        [[added, changed, removed]] = self._server.supervisor.reloadConfig()  # type: ignore[misc]
+        [[added, changed, removed]] = self._server.supervisor.reloadConfig()
         for name in [*changed, *removed]:
             self._server.supervisor.stopProcessGroup(name)
             self._server.supervisor.removeProcessGroup(name)

@@ -134,7 +134,7 @@ class Deployment:
     @property
     def bind_address(self) -> str:
         """Address the proxy listens on: a loopback origin is not offered to the network."""
-        return "127.0.0.1" if self.is_local else "0.0.0.0"
+        return "127.0.0.1" if self.is_local else "0.0.0.0"  # noqa: S104 - a public origin was asked for
 
     def service_port(self, name: str) -> int:
         """TCP port of a service on `internal_host`."""

@@ -39,7 +39,9 @@ def find(menu: list[MenuItem], name: Any) -> MenuItem:
         There is no such item.
     """
     if not menu:
-        raise failure("No image is installed: the operator can build one with `sciserver image build`.", reason="image")
+        raise failure(
+            "No image is installed: the operator can build one with `sciserver image build`.", reason="image"
+        )
     if name is None or name == "":
         return menu[0]
     for item in menu:

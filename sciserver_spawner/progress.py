@@ -8,7 +8,7 @@ from typing import TypedDict
 
 
 class Event(TypedDict):
-    """One line of the start page: `progress` in percent (0–100) and a text."""
+    """One line of the start page: `progress` in percent (0 to 100) and a text."""
 
     progress: int
     message: str

@@ -25,13 +25,13 @@ class ServerDied(Exception):
 
 
 async def wait_ready(
-    host: str, port: int, path: str, *, timeout: float, is_running: Callable[[], Awaitable[bool]]
+    host: str, port: int, path: str, *, limit: float, is_running: Callable[[], Awaitable[bool]]
 ) -> None:
     """Return when ``http://host:port/path`` gives an HTTP answer.
 
     Parameters
     ----------
-    timeout
+    limit
         Seconds to wait in all.
     is_running
         Asks whether the container still runs; True also when that cannot be known now.
@@ -46,7 +46,7 @@ async def wait_ready(
     watcher = asyncio.create_task(_watch_for_death(is_running))
     answer = asyncio.create_task(_wait_for_answer(host, port, path))
     try:
-        done, _ = await asyncio.wait({watcher, answer}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({watcher, answer}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             raise TimeoutError
         # Both may have ended: a server that answered counts, whatever the watcher saw.

@@ -48,7 +48,7 @@ class SciServerSpawner(DockerSpawner):
         """,
     ).tag(config=True)
 
-    images = List(
+    images: List[Any] = List(
         help="""
         Images that users may choose, the default first; each a dictionary.
 
@@ -369,8 +369,7 @@ class SciServerSpawner(DockerSpawner):
             "environment": self.get_env(),
             "volumes": self.volume_mount_points,
             "ports": [self.port],
-            "labels": container_labels(self.deployment_id, self.user.name, self.name)
-            | {f"{LABEL}.image": self.image},
+            "labels": container_labels(self.deployment_id, self.user.name, self.name) | {f"{LABEL}.image": self.image},
         }
         create |= {key: value for key, value in extra_create.items() if key != "labels"}
         create["labels"] |= extra_create.get("labels", {})
@@ -430,7 +429,7 @@ class SciServerSpawner(DockerSpawner):
 
         path = url_path_join(self.server.base_url, "api")
         try:
-            await wait_ready(host, port, path, timeout=self.ready_timeout, is_running=is_running)
+            await wait_ready(host, port, path, limit=self.ready_timeout, is_running=is_running)
         except ServerDied:
             message = await self._death_message()
             lines = await self._last_log_lines()
@@ -559,10 +558,3 @@ class SciServerSpawner(DockerSpawner):
         except UNREACHABLE as error:
             raise errors.from_engine(error) from error
         self.clear_state()
-
-    term_timeout = Int(
-        10,
-        help="""
-        Seconds that a server has to end by itself, saving what its kernels hold, before it is killed.
-        """,
-    ).tag(config=True)

@@ -1,0 +1,51 @@
+# The developer's and newcomer's commands. Each does its own set-up; `make up` is all that is needed to start.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SCISERVER := $(BIN)/sciserver
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: up down test test-packages lint docs bench lock clean
+
+up: $(VENV)/installed proxy/node_modules/.package-lock.json
+	@$(SCISERVER) up
+
+down: $(VENV)/installed
+	@$(SCISERVER) down
+
+# pip only fetches uv; uv installs the rest, several times faster.
+$(VENV)/installed: setup.cfg constraints.txt scripts/venv.sh
+	@PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/venv.sh
+	@touch $@
+
+# npm leaves this file when it is done; Node itself is a pinned package of the virtual environment.
+proxy/node_modules/.package-lock.json: proxy/package-lock.json scripts/proxy.sh $(VENV)/installed
+	@VENV=$(VENV) sh scripts/proxy.sh
+	@touch $@
+
+test-packages:
+	@sh scripts/test-packages.sh
+
+# What the tests need of the machine (engine, images) is made by the fixtures, with the operator's own code.
+test: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/installed proxy/node_modules/.package-lock.json
+	$(BIN)/python benchmarks/spawn.py
+
+# Newest releases that setup.cfg admits; then run the tests, and commit.
+lock: $(VENV)/installed
+	$(BIN)/uv pip compile -q -U setup.cfg --all-extras --universal --python-version 3.11 --no-annotate --no-header \
+		-o constraints.txt
+	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
+	sort -o constraints.txt constraints.txt
+
+clean:
+	rm -rf $(VENV) proxy/node_modules docs/_build

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Debian packages that the tests need beyond those of `make up`: a browser and a database server.
+set -eu
+
+missing=""
+[ -x /usr/bin/chromium ] || missing="$missing chromium fonts-dejavu-core"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "The tests need more packages. Run: sudo apt-get install$missing" >&2
+    exit 1
+fi
+echo "Installing$missing"
+apt-get update -q >/dev/null
+# shellcheck disable=SC2086 # a list of words
+DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $missing >/dev/null
