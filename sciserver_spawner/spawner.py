@@ -15,10 +15,12 @@ from dockerspawner import DockerSpawner
 from jupyterhub.utils import url_path_join
 from traitlets import Dict, Float, Int, List, Tuple, Unicode, default
 
-from sciserver_spawner import client_config, errors, options, volumes
+from sciserver_spawner import client_config, container, errors, options, volumes
+from sciserver_spawner.container import Limits
 from sciserver_spawner.engine import UNREACHABLE, Engine, engine_at
 from sciserver_spawner.naming import LABEL, container_labels, container_name
 from sciserver_spawner.progress import Event, Progress
+from sciserver_spawner.pull import pull
 from sciserver_spawner.readiness import ServerDied, wait_ready
 
 LOG_LINES = 20
@@ -339,29 +341,15 @@ class SciServerSpawner(DockerSpawner):
         """Create the container, with as few rights as work (DESIGN §5); site options are merged last."""
         extra_create = await self._site_options(self.extra_create_kwargs)
         extra_host = await self._site_options(self.extra_host_config)
-        cpu_period = extra_host.get("cpu_period", 100_000)
-        host_config: dict[str, Any] = {
-            "binds": self.volume_binds,
-            "mounts": self.mount_binds,
-            "links": self.links,
-            "network_mode": self.network_name,
-            # We remove it ourselves, after reading the log of one that died.
-            "auto_remove": False,
-            # Reaps zombies and passes signals on: Jupyter Server does neither for its kernels' children.
-            "init": True,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "pids_limit": self.pids_limit,
-            "shm_size": self.shm_size,
-            "cpu_period": cpu_period,
-        }
-        if self.mem_limit is not None:
-            # Without swap on top: a container that outgrows its memory ends, rather than slowing its neighbours.
-            host_config |= {"mem_limit": self.mem_limit, "memswap_limit": self.mem_limit}
-        if self.cpu_limit is not None:
-            host_config["cpu_quota"] = int(self.cpu_limit * cpu_period)
-        if not self.use_internal_ip:
-            host_config["port_bindings"] = {self.port: (self.host_ip,)}
+        limits = Limits(self.mem_limit, self.cpu_limit, self.pids_limit, self.shm_size)
+        host_config = container.host_config(
+            limits=limits,
+            network=self.network_name,
+            binds=self.volume_binds,
+            mounts=self.mount_binds,
+            port_bindings={} if self.use_internal_ip else {self.port: (self.host_ip,)},
+            extra=extra_host,
+        )
         create: dict[str, Any] = {
             "image": self.image,
             "name": self.object_name,
@@ -373,7 +361,6 @@ class SciServerSpawner(DockerSpawner):
         }
         create |= {key: value for key, value in extra_create.items() if key != "labels"}
         create["labels"] |= extra_create.get("labels", {})
-        host_config |= extra_host
         return await self.engine.run(
             lambda client: client.create_container(host_config=client.create_host_config(**host_config), **create)
         )
@@ -386,7 +373,7 @@ class SciServerSpawner(DockerSpawner):
         return dict(self._render_templates(value))
 
     async def pull_image(self, image: str) -> None:
-        """Pull `image`, showing how far the engine is.
+        """Fetch `image`, showing how far the engine is.
 
         Raises
         ------
@@ -396,27 +383,7 @@ class SciServerSpawner(DockerSpawner):
         # Built here and in no registry: asking one would only give a confusing answer, or somebody else's image.
         if image.startswith("sciserver/") or self.pull_policy == "never":
             raise errors.from_engine(ImageNotFound(image))
-        self._progress.step(20, "Fetching the image; the first time this can take minutes")
-        loop = asyncio.get_running_loop()
-
-        def pull(client: docker.APIClient) -> None:
-            layers: dict[str, str] = {}
-            for line in client.pull(image, stream=True, decode=True):
-                if "error" in line:
-                    raise NotFound(line["error"])
-                if line.get("id"):
-                    layers[line["id"]] = line.get("status", "")
-                    done = sum(status in {"Pull complete", "Already exists"} for status in layers.values())
-                    message = f"Fetching the image: {done} of {len(layers)} layers"
-                    loop.call_soon_threadsafe(self._progress.step, 20, message)
-
-        try:
-            await self.engine.run(pull, "pull")
-        except APIError as error:
-            raise errors.failure(
-                f"The image {image} cannot be fetched: {error.explanation or error}. Tell the operator.",
-                reason="image",
-            ) from error
+        await pull(self.engine, image, lambda message: self._progress.step(20, message))
 
     async def _deliver_files(self) -> None:
         """Put the token and the client configuration into the container before it runs."""
@@ -431,7 +398,7 @@ class SciServerSpawner(DockerSpawner):
         try:
             await wait_ready(host, port, path, limit=self.ready_timeout, is_running=is_running)
         except ServerDied:
-            message = await self._death_message()
+            message = container.death_message(await self._inspect(), self.mem_limit)
             lines = await self._last_log_lines()
             await self._remove_failed()
             raise errors.failure(message, reason="server", log_lines=lines) from None
@@ -444,15 +411,6 @@ class SciServerSpawner(DockerSpawner):
                 reason="timeout",
                 log_lines=lines,
             ) from None
-
-    async def _death_message(self) -> str:
-        container = await self._inspect()
-        if container is None:
-            return "The container was removed while it was starting. Start the server again."
-        state = container["State"]
-        if state.get("OOMKilled"):
-            return f"The server needs more memory than it may use ({self.mem_limit / 2**30:.3g} GiB) and was ended."
-        return f"The server ended with exit code {state['ExitCode']} before it answered."
 
     async def _last_log_lines(self) -> list[str]:
         """The end of the container's log, without the token; empty where it cannot be read."""
