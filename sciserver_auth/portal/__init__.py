@@ -1,0 +1,24 @@
+"""The embedded identity provider: Canaille under one URL prefix of the deployment's public origin.
+
+Modules
+-------
+app
+    `Portal`, the configurable application; ``python -m sciserver_auth.portal`` runs it.
+settings
+    From `Portal`'s traits and the deployment to Canaille's settings.
+site
+    The WSGI application: Canaille, our corrections to it, and the URL prefix.
+provisioning
+    What must exist in the database: the hub's client and the administrators' group.
+accounts
+    Accounts for the operator's command.
+"""
+
+from pathlib import Path
+
+THEME_DIR = Path(__file__).parent / "theme"
+LOGO = THEME_DIR / "static" / "logo.svg"
+"""The platform's mark, drawn for this project; the hub's pages show the same file."""
+
+FAVICON = THEME_DIR / "static" / "favicon.svg"
+"""The mark without thin lines, for 16 pixels."""

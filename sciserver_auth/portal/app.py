@@ -1,0 +1,270 @@
+"""`Portal`: the options of the identity provider, and the process that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask
+from hypercorn.asyncio import serve
+from hypercorn.config import Config as HypercornConfig
+from sqlalchemy.exc import SQLAlchemyError
+from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, validate
+from traitlets.config import Application
+
+from sciserver_auth.portal.settings import PortalError
+from sciserver_common.deployment import Deployment, DeploymentError
+
+# Checking a password keeps a thread busy for a tenth of a second: a few in parallel, but not the whole machine.
+THREADS = 8
+
+CLEANING_INTERVAL = 6 * 3600
+
+
+class Portal(Application):
+    """The embedded identity provider: accounts, groups and sign-in.
+
+    Its options live in the hub's configuration file, e.g. ``c.Portal.registration = False``.
+    """
+
+    name = Unicode("sciserver-portal")
+    description = Unicode("Run the identity provider of a SciServer deployment in the foreground.")
+
+    config_file = Unicode(
+        "",
+        help="""
+        Configuration file to read: the hub's own, whose ``c.Portal`` section is used. Without one the defaults hold.
+        """,
+    ).tag(config=True)
+
+    registration = Bool(
+        True,
+        help="""
+        Whether people can make an account for themselves.
+
+        When off, administrators create or invite users on the portal's pages, and ``sciserver user add`` does so on
+        the command line.
+        """,
+    ).tag(config=True)
+
+    site_name = Unicode(
+        "SciServer",
+        help="""Name of this site: in page titles, on the sign-in page and in mails.""",
+    ).tag(config=True)
+
+    database_url = Unicode(
+        "",
+        help="""
+        SQLAlchemy URL of the database with accounts and groups.
+
+        The default is an SQLite file in the deployment's ``portal`` directory. PostgreSQL, for instance::
+
+            c.Portal.database_url = "postgresql://portal:password@db.example.org/portal"
+        """,
+    ).tag(config=True)
+
+    admin_group = Unicode(
+        "admin",
+        help="""
+        Group whose members manage users and groups in the portal. It always exists.
+
+        Members are administrators of the hub as well if the name is in
+        ``SciServerAuthenticator.admin_groups``.
+        """,
+    ).tag(config=True)
+
+    minimum_password_length = Integer(
+        8,
+        min=8,
+        help="""Smallest number of characters in a password; at least 8.""",
+    ).tag(config=True)
+
+    session_lifetime = Integer(
+        14 * 24 * 3600,
+        min=60,
+        help="""
+        Seconds that a browser stays signed in at the portal with "Remember me". Without it: until it is closed.
+        """,
+    ).tag(config=True)
+
+    token_lifetime = Integer(
+        8 * 3600,
+        min=120,
+        help="""
+        Seconds that the tokens given to the hub are valid.
+
+        Renewal must happen within this time: a longer pause means a new sign-in, which passes without a password
+        while the browser's session at the portal lasts.
+        """,
+    ).tag(config=True)
+
+    login_delay = Bool(
+        True,
+        help="""
+        Whether each wrong password makes the next attempt on the same account wait longer, up to ten minutes.
+        """,
+    ).tag(config=True)
+
+    smtp_host = Unicode(
+        "",
+        help="""
+        Mail server. Without one nothing is mailed: addresses are not confirmed, and a forgotten password is set anew
+        by an administrator.
+        """,
+    ).tag(config=True)
+
+    smtp_port = Integer(25, help="""TCP port of the mail server; 587 is usual with a login.""").tag(config=True)
+
+    smtp_security = CaselessStrEnum(
+        ["none", "starttls", "tls"],
+        "none",
+        help="""Encryption towards the mail server: ``none``, ``starttls`` (port 587) or ``tls`` (port 465).""",
+    ).tag(config=True)
+
+    smtp_login = Unicode("", help="""User name at the mail server; empty when it wants none.""").tag(config=True)
+
+    smtp_password_file = Unicode("", help="""File that holds the password for `smtp_login`.""").tag(config=True)
+
+    smtp_from = Unicode("", help="""Sender's address of the portal's mails, e.g. noreply@example.org.""").tag(
+        config=True
+    )
+
+    log_level = logging.INFO
+    log_format = Unicode("[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
+
+    aliases = {"config": "Portal.config_file", "log-level": "Application.log_level"}
+    flags = {}
+
+    @validate("admin_group")
+    def _check_admin_group(self, proposal: Any) -> str:
+        if not proposal["value"].strip():
+            raise TraitError("Portal.admin_group is empty: name a group, e.g. 'admin'.")
+        return str(proposal["value"])
+
+    def read_config(self, config_file: str | None) -> None:
+        """Read the options from the hub's configuration file.
+
+        Raises
+        ------
+        PortalError
+            The file is not there, or it fails.
+        """
+        if not config_file:
+            return
+        path = os.path.abspath(os.path.expanduser(config_file))
+        if not os.path.isfile(path):
+            raise PortalError(f"{path}: no such configuration file.")
+        try:
+            # Command-line options win over the file.
+            self.load_config_file(os.path.basename(path), path=os.path.dirname(path))
+        except Exception as error:
+            raise PortalError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+    def start(self) -> None:
+        """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
+        os.umask(0o077)
+        logging.captureWarnings(True)
+        try:
+            self.read_config(self.config_file)
+            deployment = Deployment.load()
+            site = self.prepare(deployment)
+            asyncio.run(self.serve(site, deployment))
+        except (PortalError, DeploymentError) as error:
+            sys.exit(f"portal: {error}")
+        except SQLAlchemyError as error:
+            # The text of some drivers' errors repeats the URL with its password; the class name never does.
+            self.log.debug("Database error", exc_info=True)
+            sys.exit(f"portal: the database cannot be used ({type(error).__name__}). Check Portal.database_url.")
+
+    def prepare(self, deployment: Deployment) -> Flask:
+        """The application on a database that is migrated and has what it needs.
+
+        Raises
+        ------
+        PortalError
+            An option cannot be used.
+        """
+        if deployment.public_url.startswith("http:"):
+            # authlib refuses plain HTTP unless told; a loopback deployment has nothing else. Set before its import.
+            os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
+        from sciserver_auth.portal.provisioning import provision
+        from sciserver_auth.portal.site import make_site
+
+        site = make_site(self, deployment)
+        provision(site, self, deployment)
+        return site
+
+    async def serve(self, site: Flask, deployment: Deployment) -> None:
+        """Answer requests until the process is told to stop."""
+        from sciserver_auth.portal.site import PrefixMiddleware
+
+        host = deployment.internal_host or "127.0.0.1"
+        port = deployment.service_port("portal")
+        settings = HypercornConfig()
+        settings.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+        settings.accesslog = None
+        settings.errorlog = None
+        settings.graceful_timeout = 5
+        settings.wsgi_max_body_size = 4 * 1024 * 1024
+        settings.include_server_header = False
+        try:
+            settings.create_sockets = _bound_once(settings)  # type: ignore[method-assign]
+        except OSError as error:
+            raise PortalError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="portal"))
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self.log.info(
+            "Portal listens on http://%s:%s%s, public address %s/",
+            host,
+            port,
+            deployment.service_prefix("portal"),
+            deployment.service_url("portal"),
+        )
+        database = urlsplit(site.config["CANAILLE_SQL"]["DATABASE_URI"])
+        self.log.info("Accounts are in %s", database.path if database.scheme == "sqlite" else database.scheme)
+        async with self._cleaning(site):
+            await serve(
+                PrefixMiddleware(site.wsgi_app, deployment),  # type: ignore[arg-type]
+                settings,
+                shutdown_trigger=stop.wait,
+                mode="wsgi",
+            )
+        self.log.info("Portal stopped.")
+
+    @contextlib.asynccontextmanager
+    async def _cleaning(self, site: Flask) -> AsyncIterator[None]:
+        """Remove what has expired, now and every few hours, while the context lasts."""
+        from sciserver_auth.portal.provisioning import remove_expired
+
+        async def clean() -> None:
+            while True:
+                try:
+                    removed = await asyncio.to_thread(remove_expired, site, self.token_lifetime)
+                    if removed:
+                        self.log.info("Removed %d expired tokens and codes", removed)
+                except SQLAlchemyError as error:
+                    self.log.warning("Expired tokens could not be removed: %s", type(error).__name__)
+                await asyncio.sleep(CLEANING_INTERVAL)
+
+        task = asyncio.create_task(clean())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+def _bound_once(settings: HypercornConfig) -> Any:
+    """Bind now, so that a taken port is our error and not one out of the server's tasks."""
+    sockets = settings.create_sockets()
+    return lambda: sockets
