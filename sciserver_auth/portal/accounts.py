@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from canaille.app import models
 from canaille.backends import Backend
-from flask import Flask
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sciserver_auth.names import PORTAL_NAME_RULE, is_portal_name
@@ -39,7 +38,7 @@ def add_user(
     """
     if not is_portal_name(name):
         raise AccountError(f"{name!r} cannot be a user name. {PORTAL_NAME_RULE}")
-    with _database(deployment, config_file) as (site, portal):
+    with _database(deployment, config_file) as portal:
         _check_password(portal, password)
         if Backend.instance.get(models.User, user_name=name):
             raise AccountError(f"The user {name!r} exists already.")
@@ -73,7 +72,7 @@ def set_password(deployment: Deployment, name: str, password: str, *, config_fil
     AccountError
         There is no such user, or the password is too short.
     """
-    with _database(deployment, config_file) as (site, portal):
+    with _database(deployment, config_file) as portal:
         _check_password(portal, password)
         user = Backend.instance.get(models.User, user_name=name)
         if not user:
@@ -94,6 +93,19 @@ def user_exists(deployment: Deployment, name: str, *, config_file: str | None = 
         return Backend.instance.get(models.User, user_name=name) is not None
 
 
+def has_admin(deployment: Deployment, *, config_file: str | None = None) -> bool:
+    """Whether somebody is in the administrators' group.
+
+    Raises
+    ------
+    AccountError
+        The database cannot be reached.
+    """
+    with _database(deployment, config_file) as portal:
+        group = Backend.instance.get(models.Group, display_name=portal.admin_group)
+        return bool(group and group.members)
+
+
 def _check_password(portal: Portal, password: str) -> None:
     if len(password) < portal.minimum_password_length:
         raise AccountError(f"The password is too short: use at least {portal.minimum_password_length} characters.")
@@ -102,13 +114,13 @@ def _check_password(portal: Portal, password: str) -> None:
 
 
 @contextmanager
-def _database(deployment: Deployment, config_file: str | None) -> Iterator[tuple[Flask, Portal]]:
+def _database(deployment: Deployment, config_file: str | None) -> Iterator[Portal]:
     portal = Portal()
     try:
         portal.read_config(config_file)
         site = portal.prepare(deployment)
         with site.app_context(), Backend.instance.session():
-            yield site, portal
+            yield portal
     except PortalError as error:
         raise AccountError(str(error)) from error
     except SQLAlchemyError as error:

@@ -10,15 +10,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as HypercornConfig
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, validate
-from traitlets.config import Application
+from traitlets.config import Application, PyFileConfigLoader
 
 from sciserver_auth.portal.settings import PortalError
 from sciserver_common.deployment import Deployment, DeploymentError
@@ -159,12 +160,13 @@ class Portal(Application):
         """
         if not config_file:
             return
-        path = os.path.abspath(os.path.expanduser(config_file))
-        if not os.path.isfile(path):
+        path = Path(config_file).expanduser().resolve()
+        if not path.is_file():
             raise PortalError(f"{path}: no such configuration file.")
         try:
-            # Command-line options win over the file.
-            self.load_config_file(os.path.basename(path), path=os.path.dirname(path))
+            self.update_config(PyFileConfigLoader(path.name, path=str(path.parent)).load_config())
+            # What is on the command line wins over the file.
+            self.update_config(self.cli_config)
         except Exception as error:
             raise PortalError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
@@ -231,11 +233,11 @@ class Portal(Application):
             deployment.service_prefix("portal"),
             deployment.service_url("portal"),
         )
-        database = urlsplit(site.config["CANAILLE_SQL"]["DATABASE_URI"])
-        self.log.info("Accounts are in %s", database.path if database.scheme == "sqlite" else database.scheme)
+        database = make_url(site.config["CANAILLE_SQL"]["DATABASE_URI"])
+        self.log.info("Accounts are in the %s database %s", database.get_backend_name(), database.database)
         async with self._cleaning(site):
             await serve(
-                PrefixMiddleware(site.wsgi_app, deployment),  # type: ignore[arg-type]
+                PrefixMiddleware(site.wsgi_app, deployment),
                 settings,
                 shutdown_trigger=stop.wait,
                 mode="wsgi",
