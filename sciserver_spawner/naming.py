@@ -7,21 +7,27 @@ import re
 
 LABEL = "org.sciserver"
 
-_SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SAFE_USER = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SAFE_SERVER = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def container_name(deployment_id: str, user: str, server: str) -> str:
     """Name of a user's container: readable, unique on an engine that several deployments share.
 
-    Docker allows ``[a-zA-Z0-9_.-]``. A user name with other characters, or with the separator, keeps its readable
-    part and gets a digest, so that two users never share a container's name.
+    Docker allows ``[a-zA-Z0-9_.-]``. A name with other characters, or with the separator, keeps its readable part and
+    gets a digest. The digest starts with a digit, as no server's name does: nobody can name a server so that it takes
+    the place of another user's container.
     """
-    safe = user
-    if not _SAFE_NAME.fullmatch(user) or "--" in user:
-        digest = hashlib.sha256(user.encode()).hexdigest()[:8]
-        safe = re.sub(r"[^a-z0-9]+", "-", user.lower()).strip("-") + "--" + digest
-    # JupyterHub 6 server names are [a-z0-9-] without a double hyphen: the pair stays unambiguous.
-    return f"sciserver-{deployment_id}-{safe}" + (f"--{server}" if server else "")
+    name = f"sciserver-{deployment_id}-{_part(user, _SAFE_USER)}"
+    return f"{name}--{_part(server, _SAFE_SERVER)}" if server else name
+
+
+def _part(text: str, safe: re.Pattern[str]) -> str:
+    if safe.fullmatch(text) and "--" not in text:
+        return text
+    readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    # 80 bits: whoever chooses a user name cannot search for one with another user's digest.
+    return f"{readable}--0{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
 
 def container_labels(deployment_id: str, user: str, server: str) -> dict[str, str]:

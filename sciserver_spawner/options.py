@@ -55,7 +55,9 @@ def render_form(menu: list[MenuItem], chosen: str) -> str:
     """The part of the start page that lets a person choose; empty where there is no choice."""
     if len(menu) < 2:
         return ""
-    return _templates.get_template("options.html").render(menu=menu, chosen=chosen or menu[0].name)
+    # The last choice may be of an image that the menu no longer has.
+    known = any(item.name == chosen for item in menu)
+    return _templates.get_template("options.html").render(menu=menu, chosen=chosen if known else menu[0].name)
 
 
 def from_form(form: dict[str, list[str]]) -> dict[str, str]:

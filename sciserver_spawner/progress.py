@@ -22,6 +22,11 @@ class Progress:
         self._changed = asyncio.Event()
         self._finished = False
 
+    @property
+    def finished(self) -> bool:
+        """Whether the start is over; its events can still be read."""
+        return self._finished
+
     def step(self, percent: int, message: str) -> None:
         """Add an event; a repeated message only moves the bar (pulls report many times a second)."""
         if self._events and self._events[-1] == {"progress": percent, "message": message}:

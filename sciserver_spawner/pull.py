@@ -41,7 +41,9 @@ async def pull(engine: Engine, image: str, report: Callable[[str], None]) -> Non
     try:
         await engine.run(run, "pull")
     except APIError as error:
-        raise _refused(image, error) from error
+        # A full disk is the same news here as at any other step.
+        full = "no space left" in str(error).lower()
+        raise (errors.from_engine(error) if full else _refused(image, error)) from error
 
 
 def _refused(image: str, error: APIError) -> SpawnException:

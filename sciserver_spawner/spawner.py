@@ -259,7 +259,10 @@ class SciServerSpawner(DockerSpawner):
         jupyterhub.spawner.SpawnException
             The server could not be started; its text is for the user, its `reason` for the metrics.
         """
-        self._progress = progress = Progress()
+        # A page may have opened before the start: it reads the object that is there.
+        if self._progress.finished:
+            self._progress = Progress()
+        progress = self._progress
         try:
             item = options.find(self.menu, self.user_options.get("image"))
             self.image = item.image
@@ -281,6 +284,10 @@ class SciServerSpawner(DockerSpawner):
         except (APIError, *UNREACHABLE) as error:
             await self._remove_failed()
             raise errors.from_engine(error) from error
+        except asyncio.CancelledError:
+            # The user stopped it, or `start_timeout` is over. Nobody waits: the hub goes on at once.
+            self._remove_later()
+            raise
         finally:
             progress.finish()
 
@@ -295,8 +302,17 @@ class SciServerSpawner(DockerSpawner):
         root = Path(self.volumes_root)
         owned = self.owned_volumes()
         left = await asyncio.to_thread(volumes.make, owned, root)
-        if left:
+        if not left:
+            return
+
+        async def make_through_engine() -> None:
             await self.engine.run(lambda client: volumes.make_through_engine(client, self.image, left, root))
+
+        try:
+            await make_through_engine()
+        except ImageNotFound:
+            await self.pull_image(self.image)
+            await make_through_engine()
 
     @asynccontextmanager
     async def _boot_slot(self) -> AsyncIterator[None]:
@@ -330,7 +346,10 @@ class SciServerSpawner(DockerSpawner):
             elif error.status_code == 409:
                 # Left by a hub that was killed while it started or stopped this server.
                 self.log.warning("Removing the stale container %s", self.object_name)
-                await self.docker("remove_container", self.object_name, force=True, v=True)
+                try:
+                    await self.docker("remove_container", self.object_name, force=True, v=True)
+                except NotFound:
+                    pass
             else:
                 raise
             created = await self.create_object()
@@ -361,9 +380,21 @@ class SciServerSpawner(DockerSpawner):
         }
         create |= {key: value for key, value in extra_create.items() if key != "labels"}
         create["labels"] |= extra_create.get("labels", {})
-        return await self.engine.run(
-            lambda client: client.create_container(host_config=client.create_host_config(**host_config), **create)
+        creation = asyncio.ensure_future(
+            self.engine.run(
+                lambda client: client.create_container(host_config=client.create_host_config(**host_config), **create)
+            )
         )
+        try:
+            return await asyncio.shield(creation)
+        except asyncio.CancelledError:
+            # The engine is at it and will not be interrupted: what it makes goes when it is made.
+            creation.add_done_callback(self._remove_created)
+            raise
+
+    def _remove_created(self, creation: asyncio.Future[dict[str, Any]]) -> None:
+        if not creation.cancelled() and not creation.exception():
+            self.engine.remove_later(creation.result()[self.object_id_key])
 
     async def _site_options(self, value: Any) -> dict[str, Any]:
         """One of DockerSpawner's dictionaries of extra options, which may be a callable and hold templates."""
@@ -424,13 +455,19 @@ class SciServerSpawner(DockerSpawner):
         return list(deque(text.splitlines(), maxlen=LOG_LINES))
 
     async def _remove_failed(self) -> None:
-        """Remove the container of a failed start; what cannot be removed now goes at the next start."""
+        """Remove the container of a failed start, now or as soon as the engine does it."""
         if not self.object_id:
             return
         try:
             await self.docker("remove_container", self.object_id, force=True, v=True)
         except (APIError, *UNREACHABLE) as error:
-            self.log.warning("The container of %s was not removed: %s", self._log_name, error)
+            self.log.warning("The container of %s is not removed yet: %s", self._log_name, error)
+            self._remove_later()
+        self.object_id = ""
+
+    def _remove_later(self) -> None:
+        if self.object_id:
+            self.engine.remove_later(self.object_id)
         self.object_id = ""
 
     def clear_state(self) -> None:
@@ -495,10 +532,8 @@ class SciServerSpawner(DockerSpawner):
     async def stop(self, now: bool = False) -> None:
         """Stop and remove the container; files on the user's volumes stay.
 
-        Raises
-        ------
-        jupyterhub.spawner.SpawnException
-            The engine does not answer: the server counts as running until it does.
+        When the engine does not do it now, it is asked again in the background. An exception would not help: the hub
+        forgets the server all the same, but would leave its token valid.
         """
         if not self.object_id:
             return
@@ -508,11 +543,11 @@ class SciServerSpawner(DockerSpawner):
                 await self.docker("remove_container", self.object_id, force=True, v=True)
             else:
                 await self.docker("stop", self.object_id, timeout=self.term_timeout)
-                await self.docker("remove_container", self.object_id, v=True)
-        except APIError as error:
+                # By force: a start that was under way may have got in between.
+                await self.docker("remove_container", self.object_id, force=True, v=True)
+        except (APIError, *UNREACHABLE) as error:
             # 404: gone; 409: being removed already. Either way it is what we want.
-            if error.status_code not in {404, 409}:
-                raise errors.from_engine(error) from error
-        except UNREACHABLE as error:
-            raise errors.from_engine(error) from error
+            if not isinstance(error, APIError) or error.status_code not in {404, 409}:
+                self.log.warning("The container of %s is not stopped yet: %s", self._log_name, error)
+                self._remove_later()
         self.clear_state()
