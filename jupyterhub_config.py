@@ -12,11 +12,11 @@ from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 from sciserver_common.sciscript import sciscript
 from sciserver_common.secrets import secret
 from sciserver_spawner.images import catalogue
+from sciserver_spawner.network import with_network
 
 c = get_config()
 
-deployment = Deployment.load()
-deployment.make_directories()
+deployment = with_network(Deployment.load())
 
 # `sciserver up` runs the proxy and the portal beside the hub, so that they live on while the hub restarts. Run as
 # `jupyterhub -f jupyterhub_config.py`, the hub starts them itself.
@@ -31,7 +31,7 @@ c.ConfigurableHTTPProxy.api_url = deployment.proxy_api_url
 c.ConfigurableHTTPProxy.auth_token = secret(deployment, "proxy")
 c.ConfigurableHTTPProxy.command = proxy_command()
 # Also how often a proxy that lost its routes (it was killed) gets them back, in seconds.
-c.JupyterHub.last_activity_interval = 15
+c.JupyterHub.last_activity_interval = 5
 
 # -- state
 c.JupyterHub.db_url = f"sqlite:///{deployment.hub_dir}/jupyterhub.sqlite"

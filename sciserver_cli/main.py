@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import logging
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import docker
 from docker.errors import DockerException
-from sciserver_auth.portal import accounts
 
 from sciserver_cli import doctor, engine_setup, processes
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_common.secrets import secret
 from sciserver_spawner import images
-from sciserver_spawner.network import ensure_network
+from sciserver_spawner.network import with_network
 
 Result = dict[str, Any]
 
@@ -32,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     as_json = getattr(options, "json", False)
     try:
         result: Result = options.run(options)
-    except (OperatorError, DeploymentError, images.ImageError, images.ImageBuildError, accounts.AccountError) as error:
+    except (OperatorError, DeploymentError, images.ImageError, images.ImageBuildError) as error:
         return _failed(str(error), as_json)
     except DockerException as error:
         return _failed(f"The Docker Engine refused: {error}. `sciserver doctor` looks for the cause.", as_json)
@@ -107,7 +110,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _deployment(options: argparse.Namespace) -> Deployment:
-    return Deployment.load(getattr(options, "home", None))
+    deployment = Deployment.load(getattr(options, "home", None))
+    # The hub's configuration file, which accounts are read with, finds the deployment by this.
+    os.environ["SCISERVER_HOME"] = str(deployment.home)
+    return deployment
+
+
+def _made(options: argparse.Namespace) -> Deployment:
+    """The deployment, which `sciserver up` must have made before."""
+    deployment = _deployment(options)
+    if not deployment.internal_host:
+        raise OperatorError(f"There is no deployment in {deployment.home} yet: run `sciserver up` first.")
+    return deployment
 
 
 def _progress(text: str) -> None:
@@ -120,9 +134,7 @@ def prepare(deployment: Deployment) -> Deployment:
     client = engine_setup.ensure_engine(_progress)
     for image in images.catalogue():
         _build(client, image)
-    deployment.make_directories()
-    deployment = deployment.replace(internal_host=ensure_network(client.api, deployment.network, deployment.id))
-    deployment.save()
+    deployment = with_network(deployment, client.api)
     for name in ("proxy", "hub-cookie", "hub-crypt", "hub-oauth-client"):
         secret(deployment, name)
     return deployment
@@ -162,7 +174,7 @@ def up(options: argparse.Namespace) -> Result:
         f"Logs:              {deployment.logs_dir}   (`sciserver logs`)\n"
         f"Data and users:    {deployment.home}\n"
     )
-    if not accounts.any_admin(deployment):
+    if not _has_admin(deployment):
         text += (
             "\nThere is no administrator yet. Make the first account with\n"
             f"    {sys.argv[0]} user add NAME --admin{_home_argument(options)}\n"
@@ -262,17 +274,48 @@ def _password(options: argparse.Namespace) -> str:
     return first
 
 
+@contextmanager
+def _accounts() -> Iterator[Any]:
+    """The portal's module of accounts, imported late: it brings the whole identity provider."""
+    # Its migrations and warnings belong to the portal's log; here they would bury the answer.
+    logging.disable(logging.INFO)
+    warnings.simplefilter("ignore")
+    from sciserver_auth.portal import accounts
+
+    try:
+        yield accounts
+    except accounts.AccountError as error:
+        raise OperatorError(str(error)) from error
+
+
+def _has_admin(deployment: Deployment) -> bool:
+    with _accounts() as accounts:
+        return bool(accounts.has_admin(deployment, config_file=str(processes.CONFIG_FILE)))
+
+
 def user_add(options: argparse.Namespace) -> Result:
     """`sciserver user add`."""
-    deployment = _deployment(options)
-    accounts.add_user(deployment, options.name, _password(options), admin=options.admin, email=options.email)
+    deployment = _made(options)
+    password = _password(options)
+    with _accounts() as accounts:
+        accounts.add_user(
+            deployment,
+            options.name,
+            password,
+            admin=options.admin,
+            email=options.email,
+            config_file=str(processes.CONFIG_FILE),
+        )
     kind = "administrator" if options.admin else "account"
     return {"name": options.name, "admin": options.admin, "text": f"Made the {kind} {options.name}."}
 
 
 def user_password(options: argparse.Namespace) -> Result:
     """`sciserver user password`."""
-    accounts.set_password(_deployment(options), options.name, _password(options))
+    deployment = _made(options)
+    password = _password(options)
+    with _accounts() as accounts:
+        accounts.set_password(deployment, options.name, password, config_file=str(processes.CONFIG_FILE))
     return {"name": options.name, "text": f"The password of {options.name} was changed."}
 
 

@@ -190,6 +190,8 @@ class Supervisor:
             f"--api-socket={deployment.proxy_socket}",
             f"--default-target={hub}",
             f"--error-target={hub}/hub/error",
+            # "info" is a line for each time the hub compares routes.
+            "--log-level=warn",
         ]
         token_file = shlex.quote(str(deployment.secrets_dir / "proxy"))
         # A proxy that was killed leaves its socket behind.
@@ -238,7 +240,7 @@ def wait_answers(deployment: Deployment, supervisor: Supervisor, timeout: float 
                     f"The {name} does not answer (state: {state}). The end of its log, "
                     f"{deployment.logs_dir / name}.log:\n{log_tail(deployment, name)}"
                 )
-            time.sleep(0.2)
+            time.sleep(0.5)
 
 
 def _answers(deployment: Deployment, path: str) -> bool:

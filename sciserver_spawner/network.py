@@ -5,6 +5,7 @@ from __future__ import annotations
 import docker
 from docker.errors import APIError, NotFound
 
+from sciserver_common.deployment import Deployment
 from sciserver_spawner.naming import LABEL
 
 
@@ -36,3 +37,24 @@ def ensure_network(client: docker.APIClient, name: str, deployment_id: str) -> s
                 raise
         network = client.inspect_network(name)
     return str(network["IPAM"]["Config"][0]["Gateway"])
+
+
+def with_network(deployment: Deployment, client: docker.APIClient | None = None) -> Deployment:
+    """The deployment with its directories and network made, and the network's address saved in it.
+
+    Without a `client`, a deployment that knows its address is taken as it is: the hub starts without the engine.
+
+    Raises
+    ------
+    docker.errors.DockerException
+        The engine does not answer, or refuses.
+    sciserver_common.deployment.DeploymentError
+        A directory cannot be used.
+    """
+    deployment.make_directories()
+    if client is None and deployment.internal_host:
+        return deployment
+    client = client or docker.from_env().api
+    deployment = deployment.replace(internal_host=ensure_network(client, deployment.network, deployment.id))
+    deployment.save()
+    return deployment
