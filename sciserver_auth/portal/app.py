@@ -214,7 +214,7 @@ class Portal(Application):
         settings.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
         settings.accesslog = None
         settings.errorlog = None
-        settings.graceful_timeout = 5
+        settings.graceful_timeout = 2
         settings.wsgi_max_body_size = 4 * 1024 * 1024
         settings.include_server_header = False
         try:

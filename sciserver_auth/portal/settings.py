@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc.jwk import RSAKey
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -179,8 +180,8 @@ def database_url(portal: Portal, deployment: Deployment) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def signing_key(deployment: Deployment) -> str:
-    """The private key that signs tokens, as PEM; made at the first call and kept."""
+def signing_key(deployment: Deployment) -> dict[str, Any]:
+    """The private key that signs tokens, as a JWK; made at the first call and kept in a file as PEM."""
     path = deployment.secrets_dir / SIGNING_KEY
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
@@ -197,7 +198,8 @@ def signing_key(deployment: Deployment) -> str:
                 os.link(file.name, path)
             except FileExistsError:
                 pass
-    return path.read_text()
+    jwk = RSAKey.import_key(path.read_bytes())
+    return {**jwk.as_dict(private=True), "kid": jwk.thumbprint(), "use": "sig"}
 
 
 def forget_environment() -> None:

@@ -5,6 +5,7 @@ Everything here that reaches into Canaille names the version it was written for:
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -57,14 +58,26 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     site = canaille.create_app(config=settings)
     _secure_cookies(site, deployment)
     _add_hooks(site, deployment)
+    # Otherwise an error of the database writes tokens and password hashes into the log.
+    SQLBackend.engine.hide_parameters = True
     site.config["OAUTH2_TOKEN_EXPIRES_IN"] = {
         "authorization_code": portal.token_lifetime,
         "refresh_token": portal.token_lifetime,
     }
-    # The server was made before the line above; it reads the setting when it is told about the application.
+    site.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = f"{__name__}.make_access_token"
+    # The server has read its settings already, in `create_app`.
     with site.app_context():
         provider.authorization.load_config(site.config)
     return site
+
+
+def make_access_token(*arguments: Any, **keywords: Any) -> str:
+    """A random access token.
+
+    Upstream's are signed claims with times in whole seconds: two sign-ins of one person within a second give the same
+    token, which the database refuses.
+    """
+    return secrets.token_urlsafe(32)
 
 
 class PrefixMiddleware:
@@ -218,6 +231,13 @@ def _add_hooks(site: Flask, deployment: Deployment) -> None:
         """Talisman's default header speaks for every subdomain, which is not a portal's to decide."""
         if "Strict-Transport-Security" in response.headers:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        return response
+
+    @site.after_request
+    def no_internals_in_answers(response: Response) -> Response:
+        """Upstream answers the protocol's endpoints with the text of the exception."""
+        if response.status_code == 500 and (request.blueprint or "").startswith("oidc"):
+            response.set_data('{"error": "server_error"}')
         return response
 
     @site.teardown_appcontext

@@ -20,6 +20,7 @@ from sciserver_common.secrets import secret
 
 START_TIMEOUT = 60
 PASSWORD = "correct horse battery"
+REFRESH_INTERVAL = 3.5
 
 HUB_CONFIG = """
 import os
@@ -46,6 +47,9 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [{"name": "tests", "scopes": ["admin:users", "admin:auth_state"], "services": ["tests"]}]
 os.environ["JUPYTERHUB_CRYPT_KEY"] = secret(deployment, "hub-crypt-key")
 c.JupyterHub.authenticator_class = "sciserver"
+# Much shorter than outside of tests, so that renewals happen in them.
+c.SciServerAuthenticator.auth_refresh_age = 1
+c.SciServerAuthenticator.refresh_interval = 3
 c.SciServerAuthenticator.issuer = deployment.service_url("portal")
 c.SciServerAuthenticator.backchannel_url = deployment.internal_url("portal")
 c.SciServerAuthenticator.client_secret = secret(deployment, "hub-oauth-client")

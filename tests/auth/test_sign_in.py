@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from auth_platform import PASSWORD, Browser, Platform, messages
+from auth_platform import PASSWORD, REFRESH_INTERVAL, Browser, Platform, messages
+from bs4 import BeautifulSoup
 
 from sciserver_auth.portal import accounts
 
@@ -209,13 +211,40 @@ def test_no_secret_in_any_log(platform: Platform) -> None:
     state = platform.hub_api("GET", "/users/quiet").json()["auth_state"]
     browser.get(f"{deployment.public_url}/hub/logout", timeout=20)
     for step in page.history:
-        for values in parse_qs(urlsplit(step.headers.get("Location", "")).query).values():
-            seen |= {value for value in values if len(value) > 20 and not value.startswith("http")}
+        query = parse_qs(urlsplit(step.headers.get("Location", "")).query)
+        seen |= {value for name in ("code", "state", "id_token_hint") for value in query.get(name, [])}
     seen |= {state["access_token"], state["refresh_token"], state["id_token"], "a password in no log"}
     seen |= {(deployment.secrets_dir / name).read_text() for name in ("hub-oauth-client", "portal-session")}
-    assert len(seen) > 6
+    assert len(seen) >= 6
     time.sleep(0.5)
     for log in deployment.logs_dir.glob("*.log"):
         text = log.read_text()
         assert not [secret for secret in seen if secret in text], log
         assert not re.search(r"eyJ[\w-]{20,}", text), log
+
+
+def test_change_of_groups_and_a_locked_account_reach_the_hub(platform: Platform) -> None:
+    deployment = platform.deployment
+    hub = f"{deployment.public_url}/hub"
+    accounts.add_user(deployment, "warden", PASSWORD, admin=True)
+    accounts.add_user(deployment, "member", PASSWORD)
+    member = Browser(platform)
+    assert member.sign_in("member").url == f"{hub}/home"
+    warden = Browser(platform)
+    warden.sign_in_at_portal("warden")
+    page = warden.submit(warden.portal("/groups/add"), display_name="astronomers")
+    page = warden.portal("/profile/member/settings")
+    soup = BeautifulSoup(page.text, "html.parser")
+    groups = {option.get_text(strip=True): option["value"] for option in soup.select("select[name=groups] option")}
+    warden.submit(page, action="edit-settings", groups=[groups["astronomers"]])
+    time.sleep(REFRESH_INTERVAL)
+    # Fifty requests at once when the renewal is due: the refresh token is good for one use, and nobody is thrown out.
+    with ThreadPoolExecutor(50) as pool:
+        cookies = member.cookies.get_dict()
+        urls = list(pool.map(lambda _: requests.get(f"{hub}/home", cookies=cookies, timeout=60).url, range(50)))
+    assert set(urls) == {f"{hub}/home"}
+    assert platform.hub_api("GET", "/users/member").json()["groups"] == ["astronomers"]
+    page = warden.portal("/profile/member/settings")
+    warden.submit(page, action="lock-execute")
+    time.sleep(REFRESH_INTERVAL)
+    assert member.get(f"{hub}/home", timeout=20).url.startswith(f"{hub}/login")

@@ -1,0 +1,258 @@
+"""Renewal of tokens: one use of a rotating refresh token, outages, refusals; and what becomes of claims."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from oidc_server import CLIENT_ID, OIDCServer
+from tornado import web
+from traitlets.config import Config
+
+from sciserver_auth import authenticator as module
+from sciserver_auth.authenticator import SciServerAuthenticator, keep_to_one_person
+
+
+class HubUser:
+    """What the hub's user does with its state, with the pause of the encryption in between."""
+
+    name = "ada"
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state: dict[str, Any] | None = state
+
+    async def get_auth_state(self) -> dict[str, Any] | None:
+        await asyncio.sleep(0)
+        return self.state and dict(self.state)
+
+    async def save_auth_state(self, state: dict[str, Any]) -> None:
+        await asyncio.sleep(0.01)
+        self.state = dict(state)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OIDCServer]:
+    server = OIDCServer()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+def authenticator(server: OIDCServer) -> SciServerAuthenticator:
+    config = Config()
+    config.SciServerAuthenticator.issuer = server.issuer
+    config.SciServerAuthenticator.client_secret = "a client secret"
+    return SciServerAuthenticator(config=config)
+
+
+@pytest.fixture
+def user(server: OIDCServer) -> HubUser:
+    now = time.time()
+    return HubUser(
+        {
+            "access_token": server.access_token,
+            "refresh_token": server.refresh_token,
+            "id_token": "the old identity token",
+            "token_type": "Bearer",
+            "scope": ["openid"],
+            "id_claims": {"iss": server.issuer, "sub": "1234", "groups": ["stars"]},
+            "obtained_at": now - 3590,
+            "expires_at": now + 10,
+            "user_claims": {"groups": ["stars"]},
+        }
+    )
+
+
+async def test_fresh_tokens_ask_nobody(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    assert user.state is not None
+    user.state |= {"obtained_at": time.time(), "expires_at": time.time() + 3600}
+    assert await authenticator.refresh_user(user) is True
+    assert server.requests == {}
+
+
+async def test_fifty_at_once_use_the_refresh_token_once(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    async def one_request() -> bool | dict[str, Any]:
+        result = await authenticator.refresh_user(user)
+        if isinstance(result, dict):
+            # As the hub does, after the authenticator has returned.
+            await user.save_auth_state(result["auth_state"])
+        return result
+
+    results = await asyncio.gather(*(one_request() for _ in range(50)))
+    models = [result for result in results if isinstance(result, dict)]
+    assert server.requests["token"] == 1
+    assert len(models) == 1
+    assert results.count(True) == 49
+    assert user.state is not None
+    assert user.state["refresh_token"] == server.refresh_token
+    assert user.state["id_token"] == "the old identity token"
+    assert models[0]["name"] == "ada"
+    assert models[0]["groups"] == ["stars"]
+    assert models[0]["admin"] is False
+    assert models[0]["user_info"] == {"name": "ada", "display_name": "Ada L."}
+
+
+async def test_active_user_is_renewed_long_before_the_expiry(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    assert user.state is not None
+    user.state |= {"obtained_at": time.time() - 1000, "expires_at": time.time() + 9999}
+    server.claims |= {"groups": ["admin"]}
+    model = await authenticator.refresh_user(user)
+    assert isinstance(model, dict)
+    assert model["admin"] is True
+    authenticator.refresh_interval = 0
+    user.state["obtained_at"] = time.time() - 1000
+    user.state["expires_at"] = time.time() + 9999
+    assert await authenticator.refresh_user(user) is True
+
+
+async def test_leaving_the_last_group_takes_effect(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    del server.claims["groups"]
+    model = await authenticator.refresh_user(user)
+    assert isinstance(model, dict)
+    assert model["groups"] == []
+
+
+@pytest.mark.parametrize("kind", ["answers 503", "does not listen"])
+async def test_outage_is_tolerated_until_the_expiry_and_a_while(
+    server: OIDCServer,
+    authenticator: SciServerAuthenticator,
+    user: HubUser,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    assert user.state is not None
+    await authenticator.provider.metadata()
+    if kind == "answers 503":
+        server.down = True
+    else:
+        await server.close()
+    started = time.monotonic()
+    results = await asyncio.gather(*(authenticator.refresh_user(user) for _ in range(50)))
+    assert set(results) == {True}
+    assert server.requests.get("token", 0) <= 1
+    assert time.monotonic() - started < 5
+    user.state["expires_at"] = time.time() - authenticator.outage_grace + 60
+    assert await authenticator.refresh_user(user) is True
+    user.state["expires_at"] = time.time() - authenticator.outage_grace - 60
+    assert await authenticator.refresh_user(user) is False
+
+
+async def test_after_an_outage_the_renewal_is_made_up(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAUSE_AFTER_FAILURE", 0.0)
+    await authenticator.provider.metadata()
+    server.down = True
+    assert await authenticator.refresh_user(user) is True
+    server.down = False
+    assert isinstance(await authenticator.refresh_user(user), dict)
+
+
+async def test_used_up_refresh_token_means_a_new_sign_in(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    server.refusal = "invalid_grant"
+    assert await authenticator.refresh_user(user) is False
+
+
+async def test_wrong_client_secret_throws_nobody_out(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    server.refusal = "invalid_client"
+    assert await authenticator.refresh_user(user) is True
+
+
+async def test_without_refresh_token_the_access_token_decides(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+) -> None:
+    assert user.state is not None
+    user.state["refresh_token"] = None
+    assert isinstance(await authenticator.refresh_user(user), dict)
+    user.state |= {"refresh_token": None, "access_token": "revoked", "obtained_at": 0}
+    assert await authenticator.refresh_user(user) is False
+    user.state |= {"expires_at": time.time() - 1}
+    assert await authenticator.refresh_user(user) is False
+
+
+@pytest.mark.parametrize("change", [{"sub": "5678"}, {"preferred_username": "eve"}, {"preferred_username": "../etc"}])
+async def test_renewal_for_somebody_else_is_refused(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser, change: dict[str, str]
+) -> None:
+    server.claims |= change
+    assert await authenticator.refresh_user(user) is False
+
+
+async def test_no_state_means_a_new_sign_in(authenticator: SciServerAuthenticator, user: HubUser) -> None:
+    user.state = None
+    assert await authenticator.refresh_user(user) is False
+
+
+async def test_no_token_in_the_log(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert user.state is not None
+    caplog.set_level(logging.DEBUG)
+    authenticator.log.propagate = True
+    tokens = {user.state["access_token"], user.state["refresh_token"], "a client secret"}
+    await authenticator.refresh_user(user)
+    tokens |= {server.access_token, server.refresh_token}
+    server.refusal = "invalid_grant"
+    user.state["obtained_at"] = 0
+    assert await authenticator.refresh_user(user) is False
+    assert caplog.text
+    assert not [token for token in tokens if token in caplog.text]
+
+
+@pytest.mark.parametrize(
+    "claims", [{}, {"preferred_username": ""}, {"preferred_username": 7}, {"preferred_username": "ö"}]
+)
+def test_unusable_user_name_is_a_clear_refusal(authenticator: SciServerAuthenticator, claims: dict[str, Any]) -> None:
+    with pytest.raises(web.HTTPError) as caught:
+        authenticator.user_info_to_username(claims)
+    assert caught.value.status_code == 403
+    assert "user name" in (caught.value.log_message or "")
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [(["a", "b"], {"a", "b"}), ("a", {"a"}), (None, set()), ({"a": 1}, set()), (["a", 3, ""], {"a"})],
+)
+async def test_groups_claim(authenticator: SciServerAuthenticator, claim: Any, expected: set[str]) -> None:
+    assert await authenticator.get_user_groups({"user_claims": {"groups": claim}}) == expected
+
+
+def test_who_may_come_in() -> None:
+    assert SciServerAuthenticator().allow_all
+    config = Config()
+    config.SciServerAuthenticator.allowed_groups = {"staff"}
+    assert not SciServerAuthenticator(config=config).allow_all
+
+
+def test_change_of_provider_is_no_second_person(authenticator: SciServerAuthenticator) -> None:
+    old = {"id_claims": {"iss": "http://a.example", "sub": "1"}}
+    new = {"name": "ada", "auth_state": {"id_claims": {"iss": "http://b.example", "sub": "2"}}}
+    assert keep_to_one_person(authenticator, new, old) is new["auth_state"]
+    assert keep_to_one_person(authenticator, new, None) is new["auth_state"]
+    with pytest.raises(web.HTTPError):
+        keep_to_one_person(authenticator, new, {"id_claims": {"iss": "http://b.example", "sub": "1"}})
+
+
+def test_every_option_is_explained() -> None:
+    from sciserver_auth.portal.app import Portal
+
+    for owner in (SciServerAuthenticator, Portal):
+        for name, trait in owner.class_own_traits(config=True).items():
+            assert trait.help.strip(), name
+    assert SciServerAuthenticator().client_id == CLIENT_ID
