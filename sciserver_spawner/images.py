@@ -35,6 +35,7 @@ BASE = "debian:bookworm"
 """What everything is built on: Debian's own image, or the same made with debootstrap where no registry answers."""
 
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _SUITE = BASE.partition(":")[2]
 _LAST_LINES = 20
@@ -344,16 +345,15 @@ def _bootstrap(client: docker.DockerClient, progress: Progress) -> None:
             f"{BASE} is missing, no registry gives it, and only root can make it with debootstrap. Run "
             "`sciserver image build base` once as root, or load the image into the engine (`docker load`)."
         )
-    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    if not keyring.exists():
+    if not DEBIAN_KEYRING.exists():
         # Without it, debootstrap on Ubuntu would go on without checking a signature.
         raise ImageBuildError(
-            f"{keyring} is missing, so Debian's packages cannot be verified. Install it "
+            f"{DEBIAN_KEYRING} is missing, so Debian's packages cannot be verified. Install it "
             "(`apt-get install debian-archive-keyring`) and try again."
         )
     with tempfile.TemporaryDirectory(prefix="sciserver-debootstrap-") as temporary:
         root = Path(temporary) / "root"
-        _debootstrap(root, keyring, progress)
+        _debootstrap(root, DEBIAN_KEYRING, progress)
         progress(f"Importing {BASE}")
         _import(client, root)
 
@@ -387,4 +387,6 @@ def _import(client: docker.DockerClient, root: Path) -> None:
             tar.add(root, arcname=".", filter=lambda entry: None if entry.name.startswith("./dev/") else entry)
         file.seek(0)
         repository, suite = BASE.split(":")
-        client.api.import_image_from_stream(file, repository=repository, tag=suite, changes=['CMD ["bash"]'])
+        # An iterator, not the file: docker-py announces chunks, and only for an iterator does requests send them.
+        chunks = iter(lambda: file.read(1 << 20), b"")
+        client.api.import_image_from_stream(chunks, repository=repository, tag=suite, changes=['CMD ["bash"]'])
