@@ -1,0 +1,161 @@
+"""Pages of the reference that are made from the code: options from traits, the command line from its parser."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import pprint
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from traitlets import HasTraits, TraitType, Undefined
+
+from sciserver_auth.authenticator import SciServerAuthenticator
+from sciserver_auth.portal.app import Portal
+from sciserver_cli.main import _parser
+from sciserver_spawner.spawner import SciServerSpawner
+
+CLASSES: tuple[type[HasTraits], ...] = (SciServerSpawner, SciServerAuthenticator, Portal)
+"""Configurable classes of this distribution."""
+
+
+def write(directory: Path) -> None:
+    """Write all pages; a file that would not change is left alone, so that Sphinx does not read it again."""
+    directory.mkdir(parents=True, exist_ok=True)
+    pages = {f"{cls.__name__}.rst": options_page(cls) for cls in CLASSES}
+    pages["command-line.rst"] = command_line_page(_parser())
+    for name, text in pages.items():
+        path = directory / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def own_options(cls: type[HasTraits]) -> dict[str, TraitType[Any, Any]]:
+    """Options that `cls` itself declares, in the order of its source."""
+    return {name: trait for name, trait in vars(cls).items() if is_option(trait)}
+
+
+def is_option(value: object) -> bool:
+    """Whether an attribute of a class is a trait that configuration can set."""
+    return isinstance(value, TraitType) and bool(value.metadata.get("config"))
+
+
+def changed_defaults(cls: type[HasTraits]) -> dict[str, Any]:
+    """Inherited options that `cls` gives another default, with that default where it is a plain value."""
+    instance = cls.__new__(cls)
+    found = {}
+    for name, trait in cls.class_traits(config=True).items():
+        method = vars(cls).get(f"_{name}_default")
+        if name in own_options(cls) or method is None:
+            continue
+        try:
+            found[name] = method(instance)
+        except AttributeError:
+            # Computed from options that only a configured instance has.
+            found[name] = Undefined
+        if callable(found[name]):
+            found[name] = Undefined
+        del trait
+    return found
+
+
+def options_page(cls: type[HasTraits]) -> str:
+    """Reference of one class, as reStructuredText: the language of the help texts."""
+    lines = [*_heading(cls.__name__, "="), inspect.cleandoc(cls.__doc__ or ""), ""]
+    for name, trait in own_options(cls).items():
+        lines += [
+            *_heading(f"c.{cls.__name__}.{name}", "-"),
+            f":Type: {_type_name(trait)}",
+            f":Default: {_shown(_default_of(trait))}",
+            "",
+            inspect.cleandoc(trait.help),
+            "",
+        ]
+    changed = changed_defaults(cls)
+    if changed:
+        parent = cls.__mro__[1].__name__
+        lines += [
+            *_heading("Inherited options with another default", "-"),
+            f"All options of ``{parent}`` work as well. These start from another value here:",
+            "",
+        ]
+        for name, value in sorted(changed.items()):
+            shown = "computed" if value is Undefined else _shown(value)
+            lines.append(f"``c.{cls.__name__}.{name}``")
+            lines.append(f"   {shown}")
+        lines.append("")
+    return "\n".join(lines) + "\n"
+
+
+def _default_of(trait: TraitType[Any, Any]) -> Any:
+    value = trait.default()
+    return "" if value is Undefined else value
+
+
+def _type_name(trait: TraitType[Any, Any]) -> str:
+    values = getattr(trait, "values", None)
+    return "one of " + ", ".join(f"``{value!r}``" for value in values) if values else type(trait).__name__
+
+
+def _shown(value: Any) -> str:
+    text = pprint.pformat(value, width=90)
+    if "\n" not in text:
+        return f"``{text}``"
+    return "::\n\n" + textwrap.indent(text, "   ") + "\n"
+
+
+def command_line_page(parser: argparse.ArgumentParser) -> str:
+    """Reference of a command and its subcommands."""
+    lines = [
+        *_heading(f"{parser.prog}: command line", "="),
+        f"{parser.description} Made from the command's own help.",
+        "",
+        "Exit status: 0 done; 1 could not be done (for ``doctor``: something is wrong); 2 wrong usage; "
+        "3 from ``status``: not everything runs.",
+        "",
+        *_arguments(parser),
+    ]
+    for name, text, command in _commands(parser):
+        lines += [*_heading(name, "-"), text, "", *_usage(command), *_arguments(command, common=False)]
+    return "\n".join(lines) + "\n"
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action._choices_actions:
+                command = action.choices[choice.dest]
+                below = list(_commands(command))
+                if below:
+                    yield from below
+                else:
+                    yield command.prog, command.description or choice.help or "", command
+
+
+def _usage(parser: argparse.ArgumentParser) -> list[str]:
+    usage = parser.format_usage().removeprefix("usage: ")
+    return ["::", "", textwrap.indent(" ".join(usage.split()), "   "), ""]
+
+
+def _arguments(parser: argparse.ArgumentParser, *, common: bool = True) -> list[str]:
+    lines = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            continue
+        if not common and {"--home", "--json", "--help"} & set(action.option_strings):
+            continue
+        names = action.option_strings or [str(action.metavar or action.dest)]
+        value = "" if action.nargs == 0 or not action.option_strings else f" {action.metavar or action.dest.upper()}"
+        lines.append(", ".join(f"``{name}{value}``" for name in names))
+        text = action.help or ""
+        if action.choices:
+            text = f"{text}: " if text else ""
+            text += ", ".join(f"``{choice}``" for choice in action.choices)
+        lines += [f"   {text or 'see above'}", ""]
+    return lines
+
+
+def _heading(text: str, underline: str) -> list[str]:
+    return [text, underline * len(text), ""]
