@@ -34,6 +34,9 @@ ASSUMED_LIFETIME = 3600
 # After a failure nobody asks the provider again for this long: requests must not queue up behind its timeouts.
 PAUSE_AFTER_FAILURE = 15.0
 
+# Refusals of this client as such, whoever the token belongs to (RFC 6749 §5.2).
+OUR_FAULTS = {"invalid_client", "unauthorized_client", "unsupported_grant_type"}
+
 # Protocol claims that say nothing about the person.
 _TECHNICAL_CLAIMS = {"iss", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "c_hash", "azp", "auth_time", "acr", "amr"}
 
@@ -359,10 +362,12 @@ class SciServerAuthenticator(OAuthenticator):
         return bool(stays)
 
     def _after_refusal(self, user: Any, state: dict[str, Any], error: ProviderRefused) -> bool:
-        if error.code in {"invalid_grant", "invalid_token"} or (error.status in {401, 403} and not error.code):
+        ours = error.code in OUR_FAULTS if error.code else error.status not in {400, 401, 403}
+        if not ours:
+            # The person's account or session: expired, revoked, locked, deleted. Providers disagree on the code.
             self.log.info("%s must sign in again: %s", user.name, error)
             return False
-        # E.g. invalid_client: our own configuration is wrong, which is no reason to throw everybody out at once.
+        # Our own configuration is wrong, which is no reason to throw everybody out at once.
         self._no_attempt_before = time.monotonic() + PAUSE_AFTER_FAILURE
         self.log.error("The provider refuses the hub's renewals: %s", error)
         return self._tolerate(user, state)

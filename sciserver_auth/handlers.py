@@ -91,6 +91,10 @@ class SciServerCallbackHandler(OAuthCallbackHandler):
 
     authenticator: SciServerAuthenticator
 
+    def _request_summary(self) -> str:
+        # Tornado's line about a refused request: the hub's own log lines hide the code in the query, this would not.
+        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
+
     @property
     def nonce(self) -> str:
         """The value that the identity token of this sign-in must contain."""

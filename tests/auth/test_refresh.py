@@ -160,10 +160,11 @@ async def test_after_an_outage_the_renewal_is_made_up(
     assert isinstance(await authenticator.refresh_user(user), dict)
 
 
-async def test_used_up_refresh_token_means_a_new_sign_in(
-    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser
+@pytest.mark.parametrize("code", ["invalid_grant", "invalid_request", "access_denied", "made_up"])
+async def test_refusal_of_the_person_means_a_new_sign_in(
+    server: OIDCServer, authenticator: SciServerAuthenticator, user: HubUser, code: str
 ) -> None:
-    server.refusal = "invalid_grant"
+    server.refusal = code
     assert await authenticator.refresh_user(user) is False
 
 

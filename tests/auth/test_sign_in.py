@@ -23,7 +23,7 @@ def test_register_sign_in_and_sign_out(platform: Platform) -> None:
     hub = f"{platform.deployment.public_url}/hub"
     browser = Browser(platform)
     page = browser.get(f"{hub}/oauth_login", timeout=20)
-    assert "Sign in to SciServer" in page.text
+    assert "Sign in at SciServer" in page.text
     # A newcomer registers on the way, and arrives at the hub without typing the password again.
     page = browser.register("ada")
     assert page.url == f"{hub}/home", messages(page)
