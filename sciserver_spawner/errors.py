@@ -25,7 +25,10 @@ def failure(message: str, *, reason: str, log_lines: list[str] | None = None, st
         )
     # The log keeps the lines as well: the page is gone at the next attempt.
     log_message = "\n".join([message, *(log_lines or [])])
-    return SpawnException(message, reason=reason, message_html=html, log_message=log_message, status_code=status)
+    error = SpawnException(message, reason=reason, message_html=html, log_message=log_message, status_code=status)
+    # The page that shows the progress knows only these names (JupyterHub 6.1); without them it shows the log's text.
+    error.jupyterhub_message, error.jupyterhub_html_message = message, html
+    return error
 
 
 def from_engine(error: Exception) -> SpawnException:

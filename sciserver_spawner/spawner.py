@@ -471,9 +471,12 @@ class SciServerSpawner(DockerSpawner):
         self.object_id = ""
 
     def clear_state(self) -> None:
-        """Forget the container: it was removed, or a new one is about to be made."""
+        """Forget the container, and see that it goes: nobody would know of it any more.
+
+        The hub forgets a server also when its container ended by itself, and when `stop` failed.
+        """
         super().clear_state()
-        self.object_id = ""
+        self._remove_later()
 
     async def _inspect(self) -> dict[str, Any] | None:
         """The engine's record of this container; None when it has none.
@@ -550,4 +553,4 @@ class SciServerSpawner(DockerSpawner):
             if not isinstance(error, APIError) or error.status_code not in {404, 409}:
                 self.log.warning("The container of %s is not stopped yet: %s", self._log_name, error)
                 self._remove_later()
-        self.clear_state()
+        self.object_id = ""

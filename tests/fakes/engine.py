@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import unquote
 
@@ -149,6 +150,10 @@ class FakeEngine:
         How a container behaves, by its name; `boot` for all others.
     requests
         Everything that was asked, in order.
+    most_in_flight
+        By operation, the most requests that were under way at a time.
+    booting, most_booting
+        Containers that are started and do not serve yet: now, and the most at a time.
     """
 
     def __init__(self, directory: Path, *, cpus: int = 2) -> None:
@@ -164,6 +169,8 @@ class FakeEngine:
         self.requests: list[Request] = []
         self.containers: dict[str, FakeContainer] = {}
         self.most_in_flight: dict[str, int] = {}
+        self.booting = 0
+        self.most_booting = 0
         self._in_flight: dict[str, int] = {}
         # A network of loopback addresses for this engine, so that two engines on a machine do not meet.
         self._network = f"127.{random.randint(16, 250)}.{random.randint(1, 250)}"
@@ -181,9 +188,7 @@ class FakeEngine:
 
     def __exit__(self, *_: object) -> None:
         self.down()
-        for container in list(self.containers.values()):
-            self._run(self._end(container, 137))
-        self._run(self._loop.shutdown_asyncgens())
+        self._run(self._finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -215,6 +220,14 @@ class FakeEngine:
             await self._runner.cleanup()
             self._runner = None
         self.socket.unlink(missing_ok=True)
+
+    async def _finish(self) -> None:
+        for container in list(self.containers.values()):
+            await self._end(container, 137)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     # -- what tests do to it
 
@@ -384,7 +397,12 @@ class FakeEngine:
                 _make_directories(container.spec)
             asyncio.create_task(self._end(container, code))  # noqa: RUF006 - it ends this very task
             return
-        await asyncio.sleep(boot.delay)
+        self.booting += 1
+        self.most_booting = max(self.most_booting, self.booting)
+        try:
+            await asyncio.sleep(boot.delay)
+        finally:
+            self.booting -= 1
         if boot.dies is not None:
             container.out_of_memory = boot.out_of_memory
             asyncio.create_task(self._end(container, boot.dies))  # noqa: RUF006
@@ -446,7 +464,8 @@ class FakeEngine:
         return web.json_response(container.record())
 
     async def _logs(self, container: FakeContainer, request: Request) -> web.Response:
-        lines = list(container.boot.log)
+        # A server may write its environment: "$NAME" in a line stands for a variable.
+        lines = [Template(line).safe_substitute(container.environment) for line in container.boot.log]
         if request.query.get("tail", "all") != "all":
             lines = lines[-int(request.query["tail"]) :]
         # As of a container without a terminal: frames of stream number and length.

@@ -4,6 +4,7 @@ import pytest
 import requests
 from docker.errors import APIError, ImageNotFound
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import format_exception
 
 from sciserver_spawner.errors import REASONS, failure, from_engine
 
@@ -33,6 +34,12 @@ def test_the_hubs_log_keeps_the_lines_also_with_percent_signs():
     error = failure("It ended.", reason="server", log_lines=["100% done %s %d"])
     assert error.get_message() == "It ended.\n100% done %s %d"
     assert "100% done %s %d" in str(error)
+
+
+def test_the_progress_page_gets_the_users_text_not_the_logs():
+    # That page and the error page ask for different attributes.
+    error = failure("It ended.", reason="server", log_lines=["line"])
+    assert format_exception(error) == ("It ended.", error.message_html)
 
 
 def test_without_lines_there_is_no_empty_box():

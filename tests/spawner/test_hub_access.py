@@ -1,0 +1,146 @@
+"""One user's rights end where another's server begins; a container's token opens less still."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+async def servers(hub):
+    """Two users with a server each, and an administrator."""
+    assert (await hub.start("ada")).status == (await hub.start("bob")).status == 201
+    hub.user("root", admin=True)
+    return hub
+
+
+def container_token(hub, name):
+    return hub.container(name).files["/home/idies/keystone.token"][1].decode()
+
+
+OTHERS = [
+    ("GET", "/users/bob"),
+    ("GET", "/users/bob/server"),
+    ("POST", "/users/bob/server"),
+    ("POST", "/users/bob/servers/extra"),
+    ("DELETE", "/users/bob/server"),
+    ("PATCH", "/users/bob"),
+    ("DELETE", "/users/bob"),
+    ("GET", "/users/bob/server/progress"),
+    ("GET", "/users/bob/tokens"),
+    ("POST", "/users/bob/tokens"),
+    ("POST", "/users/bob/activity"),
+]
+
+ADMIN = [
+    ("POST", "/users"),
+    ("POST", "/users/mallory"),
+    ("GET", "/groups"),
+    ("POST", "/groups/new"),
+    ("GET", "/proxy"),
+    ("POST", "/proxy"),
+    ("GET", "/services"),
+    ("GET", "/info"),
+    ("POST", "/shutdown"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), OTHERS)
+async def test_a_user_has_no_way_to_anothers_server(servers, method, path):
+    answer = await servers.api(method, path, servers.token("ada"), {})
+    assert answer.status in {403, 404}
+    assert servers.container("bob").running
+    assert await servers.runs("bob")
+
+
+@pytest.mark.parametrize(("method", "path"), ADMIN)
+async def test_a_user_is_no_administrator(servers, method, path):
+    answer = await servers.api(method, path, servers.token("ada"), {})
+    # What needs no right at all, or shows nothing without one, is not refused.
+    assert answer.status in {403, 404} or answer.json in ({}, [])
+    assert {user["name"] for user in (await users_of(servers, "root")).json} == {"ada", "bob", "root", "user"}
+
+
+async def users_of(hub, name):
+    return await hub.api("GET", "/users", hub.token(name))
+
+
+async def test_a_user_sees_nobody_else(servers):
+    answer = await users_of(servers, "ada")
+    assert answer.status == 403 or {user["name"] for user in answer.json} <= {"ada"}
+
+
+@pytest.mark.parametrize(("method", "path"), [*OTHERS, *ADMIN])
+async def test_a_containers_token_opens_neither_others_nor_the_administration(servers, method, path):
+    answer = await servers.api(method, path, container_token(servers, "ada"), {})
+    assert answer.status in {403, 404} or answer.json in ({}, [])
+    assert servers.container("bob").running
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/users"),
+        ("POST", "/users/ada/servers/extra"),
+        ("DELETE", "/users/ada/server"),
+        ("POST", "/users/ada/tokens"),
+        ("GET", "/users/ada/tokens"),
+        ("DELETE", "/users/ada"),
+        ("PATCH", "/users/ada"),
+    ],
+)
+async def test_a_containers_token_is_not_the_user(servers, method, path):
+    # Code in a notebook can be anybody's: it may not start servers nor make itself tokens that live longer.
+    answer = await servers.api(method, path, container_token(servers, "ada"), {})
+    assert answer.status in {403, 404}, answer.text
+    assert await servers.runs("ada")
+
+
+async def test_a_containers_token_tells_who_its_user_is_without_secrets(servers):
+    answer = await servers.api("GET", "/user", container_token(servers, "ada"))
+    assert answer.status == 200
+    assert answer.json["name"] == "ada"
+    assert not answer.json.get("admin")
+    assert not answer.json.get("auth_state")
+    assert container_token(servers, "bob") not in json.dumps(answer.json)
+
+
+async def test_a_containers_token_ends_with_its_server(servers):
+    token = container_token(servers, "ada")
+    assert (await servers.api("GET", "/user", token)).status == 200
+    await servers.stop("ada")
+    assert (await servers.api("GET", "/user", token)).status == 403
+
+
+async def test_each_start_has_a_token_of_its_own(servers):
+    before = container_token(servers, "ada")
+    await servers.stop("ada")
+    await servers.start("ada")
+    assert container_token(servers, "ada") != before
+
+
+async def test_without_a_token_there_is_nothing(servers):
+    for method, path in [("GET", "/users"), ("GET", "/users/ada"), ("POST", "/users/ada/server")]:
+        assert (await servers.api(method, path, "0" * 32)).status == 403
+
+
+async def test_an_administrator_can_stop_a_users_server(servers):
+    answer = await servers.api("DELETE", "/users/bob/server", servers.token("root"))
+    assert answer.status == 204
+    assert not await servers.runs("bob")
+    assert await servers.runs("ada")
+
+
+async def test_options_of_a_request_do_not_reach_the_container(hub):
+    # Only the menu's names count: neither another setting of the spawner nor an image by reference.
+    answer = await hub.api(
+        "POST",
+        "/users/ada/server",
+        hub.token("ada"),
+        {"user_options": {"image": "r", "extra_host_config": {"privileged": True}, "cmd": ["sh"], "mem_limit": "1T"}},
+    )
+    assert answer.status == 201
+    spec = hub.container("ada").spec
+    assert spec["Image"] == "site/r:1"
+    assert spec["Cmd"][0] == "jupyterhub-singleuser"
+    assert not spec["HostConfig"].get("Privileged")
+    assert spec["HostConfig"]["Memory"] == 2 * 2**30
