@@ -30,6 +30,7 @@ c.ConfigurableHTTPProxy.should_start = not supervised
 c.ConfigurableHTTPProxy.api_url = deployment.proxy_api_url
 c.ConfigurableHTTPProxy.auth_token = secret(deployment, "proxy")
 c.ConfigurableHTTPProxy.command = proxy_command()
+c.ConfigurableHTTPProxy.pid_file = str(deployment.run_dir / "proxy.pid")
 # Also how often a proxy that lost its routes (it was killed) gets them back, in seconds.
 c.JupyterHub.last_activity_interval = 5
 
@@ -47,7 +48,6 @@ c.SciServerAuthenticator.backchannel_url = deployment.internal_url("portal")
 c.SciServerAuthenticator.client_id = "jupyterhub"
 c.SciServerAuthenticator.client_secret = secret(deployment, "hub-oauth-client")
 c.SciServerAuthenticator.oauth_callback_url = f"{deployment.public_url}/hub/oauth_callback"
-c.SciServerAuthenticator.allow_all = True
 c.JupyterHub.oauth_require_pkce = True
 
 # -- servers

@@ -161,12 +161,11 @@ def up(options: argparse.Namespace) -> Result:
             deployment = deployment.replace(public_url=f"http://127.0.0.1:{options.port}")
     if options.url:
         deployment = deployment.replace(public_url=options.url.rstrip("/"))
-    supervisor = processes.Supervisor(deployment)
-    running = supervisor.processes()["proxy"]
-    if running["pid"] is None or options.port:
-        _check_port_unless_ours(deployment, options)
+    _check_port_unless_ours(deployment, options)
     deployment = prepare(deployment)
+    processes.check_config()
     _progress("Starting portal, proxy and hub")
+    supervisor = processes.Supervisor(deployment)
     supervisor.start(foreground=options.foreground)
     processes.wait_answers(deployment, supervisor)
     text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
 import http.client
 import os
 import shlex
@@ -11,21 +12,29 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
+from traitlets.config.loader import PyFileConfigLoader
 
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
+from sciserver_spawner import images
 
 PROCESSES = ("portal", "proxy", "hub")
 """In the order in which they start."""
 
 MARK = "SCISERVER_PROCESS"
 """Environment variable by which our processes are found when their supervisor was killed."""
+
+CODE = ("dashboard", "sciserver_auth", "sciserver_common", "sciserver_spawner")
+"""Directories of the checkout that hub and portal run from."""
+
+_READ_AT_START = {".py", ".html", ".css", ".js", ".svg"}
 
 CONFIG_FILE = SOURCE / "jupyterhub_config.py"
 
@@ -157,9 +166,7 @@ class Supervisor:
             config[f"program:{name}"] = {
                 "command": _escape(shlex.join(["/bin/sh", "-c", self._script(name)])),
                 "directory": _escape(self.deployment.home),
-                "environment": _escape(
-                    f'SCISERVER_HOME="{self.deployment.home}",SCISERVER_SUPERVISED="1",{MARK}="{name}"'
-                ),
+                "environment": _escape(",".join(f'{key}="{value}"' for key, value in self._environment(name).items())),
                 "priority": str(priority),
                 "autorestart": "true",
                 "startsecs": "2",
@@ -174,6 +181,13 @@ class Supervisor:
             }
         with self._config.open("w") as file:
             config.write(file)
+
+    def _environment(self, name: str) -> dict[str, str]:
+        environment = {"SCISERVER_HOME": str(self.deployment.home), "SCISERVER_SUPERVISED": "1", MARK: name}
+        if name != "proxy":
+            # supervisord restarts a program whose section changed: so `up` after an upgrade or an edit is enough.
+            environment["SCISERVER_FINGERPRINT"] = _fingerprint(self.deployment)
+        return environment
 
     def _script(self, name: str) -> str:
         """Shell text that becomes the process; secrets come from their files, never in an argument."""
@@ -200,6 +214,43 @@ class Supervisor:
             f'CONFIGPROXY_AUTH_TOKEN="$(cat {token_file})"; export CONFIGPROXY_AUTH_TOKEN; '
             f"exec {shlex.join(command)}"
         )
+
+
+def _fingerprint(deployment: Deployment) -> str:
+    """Changes with whatever hub and portal read when they start: settings, code, pages, versions, image tags."""
+    files = [
+        *sorted(deployment.config_dir.glob("*.py")),
+        CONFIG_FILE,
+        SOURCE / "constraints.txt",
+        *sorted(path for folder in CODE for path in (SOURCE / folder).rglob("*") if path.suffix in _READ_AT_START),
+    ]
+    digest = hashlib.sha256(repr(deployment).encode())
+    for image in images.catalogue():
+        digest.update(image.tag.encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def check_config() -> None:
+    """Read the configuration as hub and portal will.
+
+    Raises
+    ------
+    OperatorError
+        It fails: names the file and the line.
+    """
+    try:
+        PyFileConfigLoader(CONFIG_FILE.name, path=str(CONFIG_FILE.parent)).load_config()
+    except Exception as error:  # whatever the site's own code raises
+        if isinstance(error, SyntaxError):
+            place = f"{error.filename}, line {error.lineno}"
+        else:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{frame.filename}, line {frame.lineno}"
+        raise OperatorError(
+            f"The configuration fails at {place}: {type(error).__name__}: {error}. Nothing was started or changed."
+        ) from error
 
 
 def check_port(deployment: Deployment) -> None:
