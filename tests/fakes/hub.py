@@ -65,7 +65,8 @@ class Hub:
 
     def user(self, name: str, *, admin: bool = False) -> Any:
         """The user called `name`, made where there is none."""
-        return add_user(self.app.db, self.app, name=name, admin=admin)
+        rights = {"admin": True} if admin else {}
+        return add_user(self.app.db, self.app, name=name, **rights)
 
     def token(self, name: str, **kwargs: Any) -> str:
         """A new API token of a user, with all of the user's rights."""
@@ -171,6 +172,7 @@ def hub_config(engine: FakeEngine, **spawner: Any) -> Config:
     config.JupyterHub.spawner_class = "sciserver"
     config.JupyterHub.allow_named_servers = True
     config.JupyterHub.cleanup_servers = False
+    config.JupyterHub.log_level = "INFO"
     config.ConfigurableHTTPProxy.command = proxy_command()
     config.Spawner.consecutive_failure_limit = 0
     config.Spawner.http_timeout = 10

@@ -44,55 +44,57 @@ ADMIN = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), OTHERS)
-async def test_a_user_has_no_way_to_anothers_server(servers, method, path):
-    answer = await servers.api(method, path, servers.token("ada"), {})
-    assert answer.status in {403, 404}
-    assert servers.container("bob").running
-    assert await servers.runs("bob")
+OWN = [
+    ("GET", "/users"),
+    ("POST", "/users/ada/servers/extra"),
+    ("DELETE", "/users/ada/server"),
+    ("GET", "/users/ada/tokens"),
+    ("POST", "/users/ada/tokens"),
+    ("PATCH", "/users/ada"),
+    ("DELETE", "/users/ada"),
+]
 
 
-@pytest.mark.parametrize(("method", "path"), ADMIN)
-async def test_a_user_is_no_administrator(servers, method, path):
-    answer = await servers.api(method, path, servers.token("ada"), {})
-    # What needs no right at all, or shows nothing without one, is not refused.
-    assert answer.status in {403, 404} or answer.json in ({}, [])
-    assert {user["name"] for user in (await users_of(servers, "root")).json} == {"ada", "bob", "root", "user"}
+async def granted(hub, token, requests):
+    """Those of `requests` that are not refused."""
+    answers = [((method, path), await hub.api(method, path, token, {})) for method, path in requests]
+    return [(*request, answer.status, answer.text) for request, answer in answers if answer.status not in {403, 404}]
 
 
-async def users_of(hub, name):
-    return await hub.api("GET", "/users", hub.token(name))
+async def check_nothing_happened(hub):
+    people = await hub.api("GET", "/users", hub.token("root"))
+    assert {user["name"] for user in people.json} >= {"ada", "bob", "root"}
+    assert {user["name"] for user in people.json} & {"mallory"} == set()
+    assert await hub.runs("ada")
+    assert await hub.runs("bob")
+    assert set(hub.engine.names) == {"sciserver-test-ada", "sciserver-test-bob"}
+    assert hub.engine.asked("stop") == []
+
+
+async def test_a_user_has_no_way_to_anothers_server(servers):
+    assert await granted(servers, servers.token("ada"), OTHERS) == []
+    await check_nothing_happened(servers)
+
+
+async def test_a_user_is_no_administrator(servers):
+    assert await granted(servers, servers.token("ada"), ADMIN) == []
+    await check_nothing_happened(servers)
 
 
 async def test_a_user_sees_nobody_else(servers):
-    answer = await users_of(servers, "ada")
+    answer = await servers.api("GET", "/users", servers.token("ada"))
     assert answer.status == 403 or {user["name"] for user in answer.json} <= {"ada"}
 
 
-@pytest.mark.parametrize(("method", "path"), [*OTHERS, *ADMIN])
-async def test_a_containers_token_opens_neither_others_nor_the_administration(servers, method, path):
-    answer = await servers.api(method, path, container_token(servers, "ada"), {})
-    assert answer.status in {403, 404} or answer.json in ({}, [])
-    assert servers.container("bob").running
+async def test_a_containers_token_opens_neither_others_nor_the_administration(servers):
+    assert await granted(servers, container_token(servers, "ada"), OTHERS + ADMIN) == []
+    await check_nothing_happened(servers)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/users"),
-        ("POST", "/users/ada/servers/extra"),
-        ("DELETE", "/users/ada/server"),
-        ("POST", "/users/ada/tokens"),
-        ("GET", "/users/ada/tokens"),
-        ("DELETE", "/users/ada"),
-        ("PATCH", "/users/ada"),
-    ],
-)
-async def test_a_containers_token_is_not_the_user(servers, method, path):
+async def test_a_containers_token_is_not_the_user(servers):
     # Code in a notebook can be anybody's: it may not start servers nor make itself tokens that live longer.
-    answer = await servers.api(method, path, container_token(servers, "ada"), {})
-    assert answer.status in {403, 404}, answer.text
-    assert await servers.runs("ada")
+    assert await granted(servers, container_token(servers, "ada"), OWN) == []
+    await check_nothing_happened(servers)
 
 
 async def test_a_containers_token_tells_who_its_user_is_without_secrets(servers):

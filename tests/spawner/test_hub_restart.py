@@ -21,6 +21,7 @@ def _not_root(monkeypatch):
 def fake(hub_engine):
     """The module's engine: the spawner keeps its door to an engine as long as the process lives."""
     hub_engine.boot = Boot()
+    hub_engine.requests.clear()
     yield hub_engine
     hub_engine.up()
     hub_engine.heal()
