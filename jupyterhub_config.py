@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from sciserver_auth.portal import LOGO
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 from sciserver_common.sciscript import sciscript
 from sciserver_common.secrets import secret
@@ -78,6 +79,7 @@ if not supervised:
 c.JupyterHub.services = [portal]
 
 # -- pages
+c.JupyterHub.logo_file = str(LOGO)
 c.JupyterHub.template_paths = [str(SOURCE / "dashboard" / "templates")]
 c.JupyterHub.template_vars = {"portal_url": deployment.service_url("portal")}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 from bs4 import BeautifulSoup
 
-from sciserver_common.deployment import Deployment
+from sciserver_common.deployment import Deployment, proxy_command
 from sciserver_common.secrets import secret
 
 START_TIMEOUT = 60
@@ -24,7 +24,7 @@ REFRESH_INTERVAL = 3.5
 
 HUB_CONFIG = """
 import os
-from sciserver_common.deployment import Deployment
+from sciserver_common.deployment import Deployment, proxy_command
 from sciserver_common.secrets import secret
 
 c = get_config()
@@ -144,7 +144,7 @@ class Platform:
         proxy_token = {"CONFIGPROXY_AUTH_TOKEN": secret(deployment, "proxy")}
         listen = ["--ip", "127.0.0.1", "--port", str(deployment.port)]
         api = ["--api-ip", deployment.internal_host, "--api-port", "8001"]
-        self.proxy = Process(["configurable-http-proxy", *listen, *api], logs / "proxy.log", proxy_token)
+        self.proxy = Process([*proxy_command(), *listen, *api], logs / "proxy.log", proxy_token)
         self.hub = Process([*module, "jupyterhub", "-f", str(self.config_file)], logs / "hub.log", environment)
 
     @property
