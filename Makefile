@@ -37,6 +37,10 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
+docs: $(VENV)/installed
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 bench: $(VENV)/installed proxy/node_modules/.package-lock.json
 	$(BIN)/python benchmarks/spawn.py
 

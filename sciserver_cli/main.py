@@ -78,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--url", help="public origin, e.g. https://sciserver.example.org (default: this machine only)"
     )
+    command.add_argument(
+        "--bind",
+        metavar="ADDRESS",
+        help="IP address to listen on (default: this machine only, except for a public http:// origin)",
+    )
     command.add_argument("--foreground", action="store_true", help="stay in the foreground (for systemd)")
     add("down", down, "Stop the platform; users' containers and data stay.")
     add("status", status, "Show the address and the state of each process.")
@@ -94,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = user.add_parser(name, help=text, description=text, parents=[common])
         command.set_defaults(run=run)
-        command.add_argument("name", metavar="NAME")
+        command.add_argument("name", metavar="NAME", help="user name")
         command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
         if name == "add":
             command.add_argument("--admin", action="store_true", help="may manage users and the hub")
@@ -105,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         "build", help="Build an image and those it is based on.", description="Build an image.", parents=[common]
     )
     command.set_defaults(run=image_build)
-    command.add_argument("name", metavar="NAME", nargs="+")
+    command.add_argument("name", metavar="NAME", nargs="+", help="name of a directory in images/")
     return parser
 
 
@@ -147,7 +152,7 @@ def _build(client: docker.DockerClient, image: images.Image) -> None:
     except images.ImageBuildError:
         if shutil.which("debootstrap") or not engine_setup.may_install():
             raise
-        engine_setup.install_packages(["debootstrap"], _progress)
+        engine_setup.install_packages(["debootstrap", "debian-archive-keyring"], _progress)
         images.build(client, image, progress=_progress)
 
 
@@ -161,6 +166,8 @@ def up(options: argparse.Namespace) -> Result:
             deployment = deployment.replace(public_url=f"http://127.0.0.1:{options.port}")
     if options.url:
         deployment = deployment.replace(public_url=options.url.rstrip("/"))
+    if options.bind is not None:
+        deployment = deployment.replace(bind=options.bind)
     _check_port_unless_ours(deployment, options)
     deployment = prepare(deployment)
     processes.check_config()
@@ -184,7 +191,7 @@ def up(options: argparse.Namespace) -> Result:
 def _check_port_unless_ours(deployment: Deployment, options: argparse.Namespace) -> None:
     before = _deployment(options)
     ours = processes.Supervisor(before).processes()["proxy"]["pid"] is not None
-    if not (ours and before.port == deployment.port):
+    if not (ours and (before.bind_address, before.port) == (deployment.bind_address, deployment.port)):
         processes.check_port(deployment)
 
 

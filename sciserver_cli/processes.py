@@ -75,8 +75,7 @@ class Supervisor:
                     "since": info["start"] if info["pid"] else None,
                 }
             return found
-        for process in self._orphans():
-            name = process.environ()[MARK]
+        for name, process in self._orphans():
             if name in found and found[name]["pid"] is None:
                 found[name] = {"state": "unsupervised", "pid": process.pid, "since": int(process.create_time())}
         return found
@@ -88,10 +87,14 @@ class Supervisor:
         """
         self._write_config()
         if self.is_running():
+            if foreground:
+                raise OperatorError(
+                    f"The platform of {self.deployment.home} runs in the background already: `sciserver down` first."
+                )
             self._apply_config()
             return
         # Left by a supervisor that was killed: two hubs on one database would be worse than a short break.
-        self._end(self._orphans())
+        self._end([process for _, process in self._orphans()])
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         if foreground:
             os.execv(command[0], [*command, "--nodaemon"])  # noqa: S606 - our own interpreter
@@ -113,10 +116,10 @@ class Supervisor:
                 supervisor.wait(timeout)
             except psutil.TimeoutExpired:
                 self._end([supervisor])
-        self._end(self._orphans())
+        self._end([process for _, process in self._orphans()])
 
-    def _orphans(self) -> list[psutil.Process]:
-        """Processes of this deployment that no supervisor watches."""
+    def _orphans(self) -> list[tuple[str, psutil.Process]]:
+        """Name and process of what this deployment started: when no supervisor answers, nobody watches them."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -124,7 +127,7 @@ class Supervisor:
             except (psutil.Error, OSError):
                 continue
             if MARK in environment and environment.get("SCISERVER_HOME") == str(self.deployment.home):
-                found.append(process)
+                found.append((environment[MARK], process))
         return found
 
     @staticmethod
@@ -295,7 +298,8 @@ def wait_answers(deployment: Deployment, supervisor: Supervisor, timeout: float 
 
 
 def _answers(deployment: Deployment, path: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", deployment.port, timeout=5)
+    host = "127.0.0.1" if deployment.bind_address == "0.0.0.0" else deployment.bind_address  # noqa: S104
+    connection = http.client.HTTPConnection(host, deployment.port, timeout=5)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200

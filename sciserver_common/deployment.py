@@ -71,12 +71,16 @@ class Deployment:
     internal_host
         Address of this host on the deployment's Docker network (its gateway): the hub and the services listen
         there, so that containers reach them without the public interface. Empty until the network is made.
+    bind
+        IP address on which the proxy listens. Empty: all interfaces for a public origin in plain HTTP, else the
+        loopback interface, where a web server that does TLS for an https origin finds it.
     """
 
     home: Path
     port: int = DEFAULT_PORT
     public_url: str = f"http://127.0.0.1:{DEFAULT_PORT}"
     internal_host: str = ""
+    bind: str = ""
 
     @classmethod
     def load(cls, home: str | os.PathLike[str] | None = None) -> Deployment:
@@ -111,7 +115,7 @@ class Deployment:
         Raises
         ------
         DeploymentError
-            The port or the public URL is not usable.
+            The port, the public URL or the address to listen on is not usable.
         """
         changed = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
         if not isinstance(changed.port, int) or not 1 <= changed.port <= 65535:
@@ -121,6 +125,11 @@ class Deployment:
                 f"{changed.public_url!r} is not an origin: use scheme, host and port only, "
                 "e.g. https://sciserver.example.org"
             )
+        if changed.bind:
+            try:
+                ipaddress.ip_address(changed.bind)
+            except ValueError as error:
+                raise DeploymentError(f"{changed.bind!r} is not an IP address to listen on: e.g. 127.0.0.1") from error
         return changed
 
     def save(self) -> None:
@@ -152,8 +161,11 @@ class Deployment:
 
     @property
     def bind_address(self) -> str:
-        """Address the proxy listens on: a loopback origin is not offered to the network."""
-        return "127.0.0.1" if self.is_local else "0.0.0.0"  # noqa: S104 - a public origin was asked for
+        """Address the proxy listens on: open to the network only for a public origin in plain HTTP."""
+        if self.bind:
+            return self.bind
+        is_open = not self.is_local and self.public_url.startswith("http:")
+        return "0.0.0.0" if is_open else "127.0.0.1"  # noqa: S104 - it was asked for
 
     def service_port(self, name: str) -> int:
         """TCP port of a service on `internal_host`."""

@@ -242,7 +242,8 @@ class SciServerSpawner(DockerSpawner):
             for volume in self.owned_volumes():
                 binds[str(volume.host_path(root))] = {"bind": volume.mount_point, "mode": "rw"}
         if self.data_root:
-            for source, target in volumes.data_volumes(Path(self.data_root)).items():
+            reserved = {root for root, _ in self.user_volumes}
+            for source, target in volumes.data_volumes(Path(self.data_root), reserved).items():
                 binds[source] = {"bind": target, "mode": "ro"}
         return binds
 
@@ -489,6 +490,10 @@ class SciServerSpawner(DockerSpawner):
         try:
             record: dict[str, Any] = await self.docker("inspect_container", self.object_id or self.object_name)
         except NotFound:
+            return None
+        # A copy of a deployment, restored from a backup beside the original, must not take over its containers.
+        if record["Config"]["Labels"].get(f"{LABEL}.deployment") != self.deployment_id:
+            self.log.warning("Container %s belongs to another deployment", record["Id"][:12])
             return None
         return record
 

@@ -52,15 +52,17 @@ class UserVolume:
         return str(WORKSPACE / self.root / self.owner / self.name)
 
 
-def data_volumes(data_root: Path) -> dict[str, str]:
-    """Every directory in `data_root`, with its mount point: ``{host path: path in the container}``."""
+def data_volumes(data_root: Path, reserved: set[str]) -> dict[str, str]:
+    """Every directory in `data_root`, with its mount point: ``{host path: path in the container}``.
+
+    `reserved` names are left out: a data volume called as a root volume would hide the users' own.
+    """
     if not data_root.is_dir():
         return {}
-    # A name that a user volume's root has would hide it.
     return {
         str(entry): str(WORKSPACE / entry.name)
         for entry in sorted(data_root.iterdir())
-        if entry.is_dir() and _OWNER.fullmatch(entry.name) and entry.name not in {"Storage", "Temporary"}
+        if entry.is_dir() and _OWNER.fullmatch(entry.name) and entry.name not in reserved
     }
 
 
@@ -84,7 +86,7 @@ def make(volumes: list[UserVolume], volumes_root: Path) -> list[UserVolume]:
         path = volume.host_path(volumes_root)
         try:
             for parent in (path.parent.parent, path.parent):
-                parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+                parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if _is_ready(path):
                 continue
             path.mkdir(mode=0o700, exist_ok=True)

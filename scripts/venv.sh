@@ -12,14 +12,15 @@ command -v "$PYTHON" >/dev/null || fail "$PYTHON was not found: install Python 3
     fail "$("$PYTHON" --version) is too old: Python 3.11 or newer is needed. Name another one: make up PYTHON=python3.12"
 
 if ! "$PYTHON" -c 'import ensurepip' 2>/dev/null; then
-    # Debian and Ubuntu ship this part of Python as a package of its own.
+    # Debian and Ubuntu ship this part of Python as a package of its own, one for each version.
+    package="$("$PYTHON" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "Installing python3-venv"
+        echo "Installing $package"
         apt-get update -q >/dev/null
-        DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv >/dev/null ||
-            fail "python3-venv could not be installed: try 'apt-get install python3-venv' and repeat."
+        DEBIAN_FRONTEND=noninteractive apt-get install -qy "$package" >/dev/null ||
+            fail "$package could not be installed: try 'apt-get install $package' and repeat."
     else
-        fail "Python's venv module is incomplete: run 'sudo apt-get install python3-venv' and repeat."
+        fail "Python's venv module is incomplete: run 'sudo apt-get install $package' and repeat."
     fi
 fi
 

@@ -87,10 +87,8 @@ def test_what_is_no_origin_is_refused_with_an_example(deployment, url):
         ("http://localhost.example.org", False),
     ],
 )
-def test_only_a_loopback_origin_stays_on_the_loopback_interface(deployment, url, local):
-    changed = deployment.replace(public_url=url)
-    assert changed.is_local is local
-    assert changed.bind_address == ("127.0.0.1" if local else "0.0.0.0")
+def test_only_a_loopback_origin_is_local(deployment, url, local):
+    assert deployment.replace(public_url=url).is_local is local
 
 
 def test_settings_are_read_as_they_were_saved(deployment):
@@ -240,3 +238,22 @@ def test_services_are_reached_outside_and_inside(deployment):
 def test_the_proxys_socket_is_spelt_as_the_hub_does(deployment):
     assert deployment.proxy_api_url.startswith("http+unix://%2F")
     assert "/" not in deployment.proxy_api_url.removeprefix("http+unix://")
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({}, "127.0.0.1"),
+        ({"public_url": "https://sciserver.example.org"}, "127.0.0.1"),
+        ({"public_url": "http://sciserver.example.org"}, "0.0.0.0"),
+        ({"public_url": "https://sciserver.example.org", "bind": "192.0.2.7"}, "192.0.2.7"),
+        ({"bind": "0.0.0.0"}, "0.0.0.0"),
+    ],
+)
+def test_the_network_is_let_in_only_where_it_was_asked_for(tmp_path, settings, address):
+    assert Deployment(tmp_path).replace(**settings).bind_address == address
+
+
+def test_a_host_name_is_not_an_address_to_listen_on(tmp_path):
+    with pytest.raises(DeploymentError, match="not an IP address"):
+        Deployment(tmp_path).replace(bind="localhost")

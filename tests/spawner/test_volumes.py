@@ -59,7 +59,7 @@ def test_the_umask_opens_nothing(tmp_path, owners):
     finally:
         os.umask(before)
     assert mode(tmp_path / "Storage" / "ada" / "persistent") == 0o700
-    assert mode(tmp_path / "Storage" / "ada") == 0o711
+    assert mode(tmp_path / "Storage" / "ada") == 0o700
 
 
 def test_an_existing_volume_is_left_alone(tmp_path, owners, monkeypatch):
@@ -158,11 +158,11 @@ def test_data_volumes_are_the_directories_with_proper_names(tmp_path):
     for name in ("SDSS", "Gaia-DR3", ".hidden", "Storage", "Temporary", "with space"):
         (tmp_path / name).mkdir()
     (tmp_path / "README.txt").write_text("")
-    assert data_volumes(tmp_path) == {
+    assert data_volumes(tmp_path, {"Storage", "Temporary"}) == {
         str(tmp_path / "Gaia-DR3"): "/home/idies/workspace/Gaia-DR3",
         str(tmp_path / "SDSS"): "/home/idies/workspace/SDSS",
     }
 
 
 def test_without_a_data_directory_there_are_no_data_volumes(tmp_path):
-    assert data_volumes(tmp_path / "none") == {}
+    assert data_volumes(tmp_path / "none", set()) == {}
