@@ -14,7 +14,8 @@ from tests.support import Platform
 
 CHROMIUM = "/usr/bin/chromium"
 
-# The image that cannot start is a real one whose program ends, as one does that misses its licence.
+# The image that cannot start is a real one whose program ends, as one does that misses its licence. It takes its time,
+# so that the page with the steps of the start is seen.
 SITE = """
 from sciserver_spawner.images import find
 
@@ -26,7 +27,7 @@ c.SciServerSpawner.images.append(
 
 def break_it(spawner):
     if spawner.user_options.get("image") == "broken":
-        program = "import time; print('license file missing <here>', flush=True); time.sleep(2); raise SystemExit(3)"
+        program = "import time; print('license file missing <here>', flush=True); time.sleep(4); raise SystemExit(3)"
         spawner.cmd = ["python3", "-c", program]
 
 
@@ -61,7 +62,7 @@ def chromium() -> Iterator[Browser]:
 def visit(platform: Platform, chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
     """Open a browser profile; ``visit("ada", viewport=PHONE)``.
 
-    Whatever a test is about, its pages must stay without script errors and without requests to other hosts.
+    Whatever a test is about, its pages must make no request to another host, and the hub's have no script errors.
     """
     visitors = []
 

@@ -77,7 +77,8 @@ def test_phone_shows_every_page_without_scrolling_sideways(hopper: str, visit: C
         page.goto(path)
         visitor.assert_fits()
     page.get_by_role("button", name="Toggle navigation").click()
-    expect(page.locator("#logout")).to_be_visible()
+    expect(page.locator("#thenavbar")).to_have_class("navbar-collapse collapse show")
+    expect(page.locator("#logout")).to_be_in_viewport()
     visitor.assert_fits()
     visitor.screenshot("phone-home")
 

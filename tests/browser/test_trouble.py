@@ -20,12 +20,19 @@ def noether(platform: Platform) -> str:
     return "noether"
 
 
-def test_failed_start_shows_why_and_another_image_starts(noether: str, visit: Callable[..., Visitor]) -> None:
+def test_start_shows_its_steps_then_why_it_failed_and_another_image_starts(
+    noether: str, visit: Callable[..., Visitor]
+) -> None:
     visitor = visit(noether)
     page = visitor.page
     visitor.sign_in()
     visitor.choose("Broken")
     page.get_by_role("button", name="Start").click()
+    steps = page.get_by_role("listitem")
+    expect(steps.filter(has_text="Preparing your storage")).to_be_visible(timeout=START_LIMIT)
+    expect(steps.last).to_have_text("Starting JupyterLab")
+    expect(page.get_by_role("progressbar")).not_to_have_attribute("aria-valuenow", "0")
+    visitor.screenshot("starting")
     expect(page.get_by_role("heading", name="Your server did not start")).to_be_visible(timeout=START_LIMIT)
     expect(page.locator(".sciserver-message")).to_contain_text("exit code 3")
     expect(page.locator("pre.sciserver-log")).to_have_text("license file missing <here>")

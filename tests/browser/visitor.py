@@ -6,9 +6,19 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, WebSocket, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    WebSocket,
+    expect,
+)
 
-from tests.support import PASSWORD
+from tests.support import PASSWORD, wait_until
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 DESKTOP = {"width": 1280, "height": 800}
@@ -66,7 +76,7 @@ class Visitor:
         self.context: BrowserContext = browser.new_context(base_url=url, **({"viewport": DESKTOP} | options))
         self.context.on("request", self._on_request)
         self.context.on("console", self._on_console)
-        self.context.on("weberror", lambda error: self._on_page_error(str(error.error)))
+        self.context.on("weberror", lambda error: self._on_page_error(error.error))
         self.page: Page = self.context.new_page()
         self.page.on("websocket", self._on_websocket)
 
@@ -87,25 +97,28 @@ class Visitor:
 
     def _on_console(self, message: ConsoleMessage) -> None:
         source = message.location["url"]
-        # Chromium also reports the status of an error page that was asked for; that is what such a page is. And htmx,
-        # as Canaille ships it, tries to add a style that the portal's own policy refuses: nothing is missing then.
-        expected = source in self._documents or (source.endswith("/htmx.min.js") and "inline style" in message.text)
-        if message.type == "error" and self._on_our_pages and not expected:
-            self.strange.append(f"console of {self.page.url}: {message.text}")
+        # Chromium also reports the status of an error page that was asked for; that is what such a page is.
+        if message.type == "error" and self._on_hub_page and source not in self._documents:
+            self._note(f"console: {message.text} ({source})", source)
 
-    def _on_page_error(self, text: str) -> None:
-        if self._on_our_pages:
-            self.strange.append(f"script error on {self.page.url}: {text}")
+    def _on_page_error(self, error: Error) -> None:
+        if self._on_hub_page:
+            self._note(f"script error: {error.message}", error.stack or "")
 
     @property
-    def _on_our_pages(self) -> bool:
-        """Not in JupyterLab, whose console is its own."""
-        return not urlsplit(self.page.url).path.startswith("/user/")
+    def _on_hub_page(self) -> bool:
+        """Not in JupyterLab or Canaille, whose scripts and consoles are their own."""
+        return urlsplit(self.page.url).path.startswith("/hub/")
 
-    def screenshot(self, name: str) -> None:
-        """Keep a picture of what is visible now."""
+    def _note(self, problem: str, origin: str) -> None:
+        # The page before this one may still have had something to say.
+        if "/services/portal/" not in origin and "/user/" not in origin:
+            self.strange.append(f"{self.page.url}: {problem}")
+
+    def screenshot(self, name: str, style: str | None = None) -> None:
+        """Keep a picture of what is visible now; `style` is CSS that hides what should not be in it."""
         SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", style=style)
 
     def assert_fits(self) -> None:
         """Nothing is wider than the window."""
@@ -170,7 +183,6 @@ class Visitor:
                 break
             self.page.keyboard.press("Tab")
         expect(self.page.locator(selector)).to_be_focused()
-        assert self.page.evaluate(
-            """() => [document.activeElement, document.activeElement.closest("label")].some(
-                (element) => element && getComputedStyle(element).outlineStyle === "solid")"""
-        ), f"the focus on {selector} is not visible"
+        marked = """() => [document.activeElement, document.activeElement.closest("label")].some(
+            (element) => element && getComputedStyle(element).outlineStyle === "solid")"""
+        wait_until(lambda: self.page.evaluate(marked), limit=10, what=f"the focus on {selector} is visible")
