@@ -173,7 +173,11 @@ def hub_config(engine: FakeEngine, **spawner: Any) -> Config:
     config.JupyterHub.allow_named_servers = True
     config.JupyterHub.cleanup_servers = False
     config.JupyterHub.log_level = "INFO"
+    # Else it is written to the working directory. The same for each hub, as after a restart.
+    config.JupyterHub.cookie_secret = b"\0" * 32
     config.ConfigurableHTTPProxy.command = proxy_command()
+    # By default a file in the working directory, through which two hubs end each other's proxies.
+    config.ConfigurableHTTPProxy.pid_file = str(engine.socket.with_name("proxy.pid"))
     config.Spawner.consecutive_failure_limit = 0
     config.Spawner.http_timeout = 10
     settings = {

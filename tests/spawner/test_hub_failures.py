@@ -17,10 +17,10 @@ FULL = Refuse(500, "mkdir /var/lib/docker/overlay2: no space left on device")
 def spawner_settings():
     with pytest.MonkeyPatch.context() as monkeypatch:
         shorten_lanes(monkeypatch, 1)
-        yield {"ready_timeout": 1.0, "term_timeout": 1, "poll_interval": 1, "mem_limit": "1G"}
+        yield {"term_timeout": 1, "poll_interval": 1, "mem_limit": "1G"}
 
 
-async def check_failure(hub, answer, reason, status, *said):
+async def check_failure(hub, answer, status, *said):
     """What holds for every failed start."""
     assert answer.status == status, answer.text
     for text in said:
@@ -44,7 +44,7 @@ async def test_an_engine_that_is_down(hub):
     hub.engine.down()
     before = failures("node")
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "node", 503, "does not answer", "Your files are safe", "sciserver doctor")
+    await check_failure(hub, answer, 503, "does not answer", "Your files are safe", "sciserver doctor")
     assert failures("node") == before + 1
     await check_next_start(hub)
 
@@ -54,7 +54,7 @@ async def test_an_engine_that_hangs(hub, step):
     hub.engine.fault(step, Hung())
     before = failures("node")
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "node", 503, "does not answer")
+    await check_failure(hub, answer, 503, "does not answer")
     assert failures("node") == before + 1
     await check_next_start(hub)
 
@@ -64,7 +64,7 @@ async def test_an_engine_that_answers_with_an_error(hub, step):
     hub.engine.fault(step, Refuse(500, "driver failed programming external connectivity"))
     before = failures("node")
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "node", 500, "refused to start", "driver failed")
+    await check_failure(hub, answer, 500, "refused to start", "driver failed")
     assert failures("node") == before + 1
     await check_next_start(hub)
 
@@ -74,7 +74,7 @@ async def test_a_full_disk(hub, step):
     hub.engine.fault(step, FULL)
     before = failures("capacity")
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "capacity", 507, "disk", "full", "Tell the operator")
+    await check_failure(hub, answer, 507, "disk", "full", "Tell the operator")
     assert failures("capacity") == before + 1
     await check_next_start(hub)
 
@@ -91,7 +91,7 @@ async def test_a_container_that_cannot_be_removed_yet_goes_when_it_can(hub):
 async def test_an_image_that_the_registry_refuses(hub):
     before = failures("image")
     answer = await hub.start("ada", image="missing")
-    await check_failure(hub, answer, "image", 500, "site/missing:1 cannot be fetched", "pull access denied")
+    await check_failure(hub, answer, 500, "site/missing:1 cannot be fetched", "pull access denied")
     assert failures("image") == before + 1
     # The choice is remembered, so the next start says which image it wants.
     assert (await hub.start("ada", image="python")).status == 201
@@ -99,7 +99,7 @@ async def test_an_image_that_the_registry_refuses(hub):
 
 async def test_an_image_of_ours_that_was_not_built(hub):
     answer = await hub.start("ada", image="unbuilt")
-    await check_failure(hub, answer, "image", 500, "sciserver image build")
+    await check_failure(hub, answer, 500, "sciserver image build")
     # Whoever owns that name in a public registry must not get to run code here.
     assert hub.engine.asked("pull") == []
 
@@ -107,7 +107,7 @@ async def test_an_image_of_ours_that_was_not_built(hub):
 async def test_an_image_that_is_not_on_the_menu(hub):
     before = failures("option")
     answer = await hub.start("ada", image="site/python:1")
-    await check_failure(hub, answer, "option", 400, "There is no image", "python, r")
+    await check_failure(hub, answer, 400, "There is no image", "python, r")
     assert failures("option") == before + 1
     assert hub.engine.asked("create") == []
 
@@ -116,7 +116,7 @@ async def test_a_pull_that_breaks_off(hub):
     hub.engine.registry["site/missing:1"] = None
     answer = await hub.start("ada", image="missing")
     hub.engine.registry.clear()
-    await check_failure(hub, answer, "node", 503, "does not answer")
+    await check_failure(hub, answer, 503, "does not answer")
 
 
 async def test_a_user_name_that_is_no_directory(hub):
@@ -134,7 +134,7 @@ async def test_storage_that_cannot_be_written(hub, monkeypatch):
 
     monkeypatch.setattr(volumes, "make", fail)
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "volume", 500, "Your storage", "No space left")
+    await check_failure(hub, answer, 500, "Your storage", "No space left")
 
 
 async def test_a_hub_that_is_not_root_lets_the_engine_make_the_storage(hub, monkeypatch, short_directory):
@@ -187,7 +187,7 @@ async def test_a_server_that_dies_shows_its_last_words(hub):
 async def test_the_status_of_a_server_that_dies(hub, caplog):
     hub.engine.boot = Boot(dies=3, log=("token=$JUPYTERHUB_API_TOKEN", "ImportError: jupyterhub"))
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "server", 500, "exit code 3")
+    await check_failure(hub, answer, 500, "exit code 3")
     # The operator finds the reason in the hub's log, also when the page is long gone.
     assert "ImportError: jupyterhub" in caplog.text
     assert "token=…" in caplog.text
@@ -196,7 +196,7 @@ async def test_the_status_of_a_server_that_dies(hub, caplog):
 async def test_a_server_that_needs_too_much_memory(hub):
     hub.engine.boot = Boot(dies=137, out_of_memory=True)
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "server", 500, "more memory than it may use (1 GiB)")
+    await check_failure(hub, answer, 500, "more memory than it may use (1 GiB)")
 
 
 async def test_a_container_removed_by_hand_while_it_starts(hub):
@@ -204,7 +204,7 @@ async def test_a_container_removed_by_hand_while_it_starts(hub):
     starting = asyncio.create_task(hub.start("ada"))
     await until(lambda: hub.engine.asked("start"))
     hub.engine.lose(hub.container("ada").name)
-    await check_failure(hub, await starting, "server", 500, "removed while it was starting")
+    await check_failure(hub, await starting, 500, "removed while it was starting")
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,11 @@ async def test_a_container_removed_by_hand_while_it_starts(hub):
 )
 async def test_a_server_that_never_gets_ready(hub, boot):
     hub.engine.boot = boot
+    hub.user("ada").get_or_create_spawner("", "").ready_timeout = 0.5
     before = failures("timeout")
     answer = await hub.start("ada")
-    await check_failure(hub, answer, "timeout", 500, "did not answer within 1 seconds", "choose another image")
+    # For the whole module the limit is generous: only this test is about it.
+    await check_failure(hub, answer, 500, "did not answer within 0.5 seconds", "choose another image")
     assert failures("timeout") == before + 1
     await check_next_start(hub)
 
@@ -240,14 +242,12 @@ async def test_poll_says_running_when_nobody_can_know(hub, caplog):
     hub.engine.down()
     caplog.clear()
     assert [await spawner.poll() for _ in range(3)] == [None] * 3
-    # Once, not at every poll of every server.
-    assert caplog.text.count("Cannot ask the engine") == 0
     hub.engine.up()
     assert await spawner.poll() is None
-    assert caplog.text.count("answers again") == 1
     hub.engine.down()
     assert [await spawner.poll() for _ in range(3)] == [None] * 3
-    assert caplog.text.count("Cannot ask the engine") == 1
+    # Logged when it changes, not at every poll of every server.
+    assert caplog.text.count("answers again") == caplog.text.count("Cannot ask the engine") == 1
 
 
 async def test_poll_says_stopped_when_the_container_is_gone_or_ended(hub):
@@ -268,9 +268,7 @@ async def test_an_engine_in_trouble_does_not_stop_a_running_server(hub):
     container = hub.container("ada").id
     hub.engine.down()
     # The hub polls each second here.
-    asked = hub.spawner("ada")._engine_lost
     await until(lambda: hub.spawner("ada")._engine_lost)
-    assert not asked
     assert await hub.runs("ada")
     assert await hub.served_by("ada") == container
     hub.engine.up()
