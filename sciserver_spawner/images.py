@@ -39,6 +39,7 @@ DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _SUITE = BASE.partition(":")[2]
 _LAST_LINES = 20
+_FILE_TIME = 1767225600  # 2026-01-01T00:00:00Z
 _IGNORED = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".DS_Store"}
 _CA_BUNDLE = "ca-bundle.crt"
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE")
@@ -286,6 +287,8 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(content)
     entry.mode = mode
+    # A file manager shows it; the same for all builds, so that equal inputs give equal layers.
+    entry.mtime = _FILE_TIME
     tar.addfile(entry, io.BytesIO(content))
 
 

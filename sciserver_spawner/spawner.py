@@ -11,192 +11,32 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
-from dockerspawner import DockerSpawner
 from jupyterhub.utils import url_path_join
-from traitlets import Dict, Float, Int, List, Tuple, Unicode, default
 
 from sciserver_spawner import client_config, container, errors, options, volumes
 from sciserver_spawner.container import Limits
 from sciserver_spawner.engine import UNREACHABLE, Engine, engine_at
-from sciserver_spawner.naming import LABEL, container_labels, container_name
+from sciserver_spawner.naming import LABEL, container_labels
 from sciserver_spawner.progress import Event, Progress
 from sciserver_spawner.pull import pull
 from sciserver_spawner.readiness import ServerDied, wait_ready
+from sciserver_spawner.settings import SpawnerSettings
 
 LOG_LINES = 20
 """Lines of the container's log that a failed start shows."""
 
 
-class SciServerSpawner(DockerSpawner):
+class SciServerSpawner(SpawnerSettings):
     """Starts each user's server in a hardened container with the user's storage mounted.
 
     Inherits DockerSpawner's options and templates; replaces how the engine is reached (`sciserver_spawner.engine`),
     how readiness is seen (`sciserver_spawner.readiness`) and what `poll` says when it cannot know.
     """
 
-    deployment_id = Unicode(
-        "default",
-        help="""
-        Short name of this deployment. It becomes part of the names and labels of containers, so that two deployments
-        can share an engine.
-        """,
-    ).tag(config=True)
-
-    engine_url = Unicode(
-        help="""
-        Docker Engine that runs the containers, e.g. `unix:///run/docker.sock`.
-
-        Empty (the default) means what the environment says (`DOCKER_HOST`), else the local socket.
-        """,
-    ).tag(config=True)
-
-    images: List[Any] = List(
-        help="""
-        Images that users may choose, the default first; each a dictionary.
-
-        `name` is what a request gives as `image`; `image` is the engine's reference; `title` and `description` are
-        shown in the menu. For example::
-
-            c.SciServerSpawner.images = [
-                {
-                    "name": "python-astro",
-                    "image": "sciserver/python-astro:0123456789ab",
-                    "title": "Python for astronomy",
-                    "description": "JupyterLab with numpy, pandas, astropy …",
-                },
-            ]
-        """,
-    ).tag(config=True)
-
-    volumes_root = Unicode(
-        help="""
-        Directory on the storage that holds users' volumes, as `<root volume>/<user>/<volume>`. Every node mounts it
-        at the same place.
-        """,
-    ).tag(config=True)
-
-    user_volumes = List(
-        Tuple(Unicode(), Unicode()),
-        default_value=[("Storage", "persistent"), ("Temporary", "scratch")],
-        help="""
-        Volumes that each user has: pairs of root volume and name. They are made before the first start and mounted at
-        `/home/idies/workspace/<root volume>/<user>/<name>`.
-        """,
-    ).tag(config=True)
-
-    data_root = Unicode(
-        help="""
-        Directory whose subdirectories are data volumes: each is mounted read-only at `/home/idies/workspace/<name>`.
-        """,
-    ).tag(config=True)
-
-    client_settings = Dict(
-        help="""
-        Content of `/etc/sciserver/sciscript.json` in every container: where the client libraries find the services.
-        """,
-    ).tag(config=True)
-
-    pids_limit = Int(
-        2048,
-        help="""
-        Processes and threads that one container may have. Numerical libraries start a thread per core in each kernel;
-        a fork bomb ends here.
-        """,
-    ).tag(config=True)
-
-    shm_size = Unicode(
-        "512M",
-        help="""
-        Size of `/dev/shm` in a container, which counts against `mem_limit`. Docker's 64 MiB is too small for
-        multiprocessing with large arrays.
-        """,
-    ).tag(config=True)
-
-    ready_timeout = Float(
-        120,
-        help="""
-        Seconds that a started container has until its server answers.
-        """,
-    ).tag(config=True)
-
-    concurrent_boots = Int(
-        0,
-        help="""
-        Containers that boot at the same time on one engine; 0 (the default) means one per CPU of its machine.
-
-        Starting a server is a second or two of computing. Eight at once on two cores are all slow; two at a time, the
-        first are ready when the last begin, and none is later than it would have been.
-        """,
-    ).tag(config=True)
-
-    boot_slot_timeout = Float(
-        15,
-        help="""
-        Seconds after which a booting container no longer counts for `concurrent_boots`: one that hangs must not hold
-        up the others.
-        """,
-    ).tag(config=True)
-
-    term_timeout = Int(
-        10,
-        help="""
-        Seconds that a server has to end by itself, saving what its kernels hold, before it is killed.
-        """,
-    ).tag(config=True)
-
-    @default("cmd")
-    def _cmd_default(self) -> list[str]:
-        # Named here, the engine need not be asked for the image's own command at each start.
-        return ["jupyterhub-singleuser"]
-
-    @default("remove")
-    def _remove_default(self) -> bool:
-        # A kept container would come back with an old token, old limits and an old image (dockerspawner #423).
-        return True
-
-    @default("use_internal_ip")
-    def _use_internal_ip_default(self) -> bool:
-        # No published port: nothing on the machine's other interfaces leads to a container.
-        return True
-
-    @default("mem_limit")
-    def _mem_limit_default(self) -> str:
-        return "2G"
-
-    @default("cpu_limit")
-    def _cpu_limit_default(self) -> float:
-        return 2.0
-
-    @default("start_timeout")
-    def _start_timeout_default(self) -> int:
-        # Only a last resort: each phase of a start has a limit of its own, and a pull may take minutes.
-        return 1200
-
-    @default("options_form")
-    def _options_form_default(self) -> Any:
-        def render(spawner: SciServerSpawner) -> str:
-            return options.render_form(spawner.menu, str(spawner.user_options.get("image", "")))
-
-        # Without a choice there is no form, and the server starts at once.
-        return render if len(self.images) > 1 else ""
-
-    @default("options_from_form")
-    def _options_from_form_default(self) -> Any:
-        return options.from_form
-
-    @default("allowed_images")
-    def _allowed_images_default(self) -> dict[str, str]:
-        return {item.name: item.image for item in self.menu}
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._progress = Progress()
         self._engine_lost = False
-
-    @property
-    def menu(self) -> list[options.MenuItem]:
-        """`images` as objects."""
-        return [options.MenuItem(**item) for item in self.images]
 
     @property
     def engine(self) -> Engine:
@@ -211,10 +51,6 @@ class SciServerSpawner(DockerSpawner):
     async def docker(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Await an engine's method in the lane for its kind of work; every inherited method comes through here."""
         return await self.engine.call(method, *args, **kwargs)
-
-    @default("object_name")
-    def _object_name_default(self) -> str:
-        return container_name(self.deployment_id, self.user.name, self.name)
 
     def get_env(self) -> dict[str, str]:
         """The hub's variables and SciServer's (contract §0.2)."""
@@ -494,6 +330,8 @@ class SciServerSpawner(DockerSpawner):
         # A copy of a deployment, restored from a backup beside the original, must not take over its containers.
         if record["Config"]["Labels"].get(f"{LABEL}.deployment") != self.deployment_id:
             self.log.warning("Container %s belongs to another deployment", record["Id"][:12])
+            # Forgotten here, so that nothing that follows removes it.
+            self.object_id = ""
             return None
         return record
 
@@ -535,6 +373,10 @@ class SciServerSpawner(DockerSpawner):
             state["ExitCode"],
             ", out of memory" if state.get("OOMKilled") else "",
         )
+        if self.ready:
+            # The container goes, and its log with it; a start that fails shows the lines itself.
+            for line in await self._last_log_lines():
+                self.log.info("%s: %s", self._log_name, line)
         return int(state["ExitCode"])
 
     async def stop(self, now: bool = False) -> None:

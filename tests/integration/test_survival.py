@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import docker
 import psutil
 import pytest
 
 from sciserver_spawner.naming import container_name
+from tests.integration.conftest import remove_from_engine
 from tests.support import Notebook, Person, Platform, wait_until
 
 pytestmark = pytest.mark.docker
@@ -150,4 +153,24 @@ async def test_a_kernel_that_takes_too_much_memory_hurts_only_itself(
     kernel = running.start_kernel()
     [result] = await running.execute(kernel, code)
     assert result["text"].strip() == "-9"
+    assert running.request("GET", "status").status_code == 200
+
+
+def test_a_copy_of_the_deployment_leaves_the_originals_containers_alone(
+    platform: Platform, running: Notebook, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    """A backup restored beside the original: its database names the original's containers."""
+    before = container_id(engine, platform)
+    copy = Platform(tmp_path / "copy")
+    shutil.copytree(platform.home, copy.home, ignore=shutil.ignore_patterns("run", "volumes"))
+    try:
+        copy.up()
+        person = Person(copy.url, "kim")
+        person.sign_in()
+        wait_until(lambda: not person.model()["servers"], what="the copy has no server of kim's")
+        person.start(image="base")
+    finally:
+        copy.run("down")
+        remove_from_engine(copy)
+    assert container_id(engine, platform) == before
     assert running.request("GET", "status").status_code == 200
