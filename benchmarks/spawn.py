@@ -8,13 +8,15 @@ on the same engine and with the same image, memory limit and CPU limit:
 - *stock* is `DockerSpawner` as a careful operator sets it up from its documentation: a network of its own,
   ``use_internal_ip``, ``remove``, the image's own command, generous time limits. It mounts no volumes and hardens
   nothing, so it has less to do than ours.
+  With ``--stock-cmd`` it starts another command of the image: how much of the difference is the command's?
 - *ours* is this checkout's `jupyterhub_config.py`, with the sign-on and the portal left out.
 
 A start is timed as a browser would see it, through the proxy: from the request until the hub's progress events say
 that the server is ready *and* the server itself answers ``/user/<name>/api`` with 200. Each hub first makes one start
 that does not count, so that caches are warm on both sides. Then
 
-- one at a time: the two sides take turns, and who goes first alternates, so that noise of the machine hits both;
+- one at a time: the two sides take turns, and who goes first alternates, so that noise of the machine hits both; each
+  start waits for a calm moment, but not for ever;
 - at once: `--at-once` users start in the same moment; again the sides take turns, and all servers of a round are
   stopped before the next.
 
@@ -31,6 +33,7 @@ import importlib.metadata
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -46,6 +49,7 @@ from typing import Any
 import aiohttp
 import docker
 import docker.errors
+import psutil
 import requests.exceptions
 
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
@@ -64,8 +68,12 @@ GIVE_UP = 400
 RETRY = 0.01
 """Seconds between two questions of the client, where it has to ask again."""
 
-PAUSE = 1.0
-"""Seconds of rest between a stop and the next start: the engine still tidies up when it has answered."""
+CALM = 85.0
+"""Percentage of idle CPU over half a second that a start waits for: the engine still tidies up when it has answered
+a stop, and a machine has other work to do."""
+
+CALM_WITHIN = 30.0
+"""Seconds after which a start no longer waits for a calm machine."""
 
 _COMMON = """
 c.JupyterHub.authenticator_class = "dummy"
@@ -296,7 +304,7 @@ class Hub:
         await asyncio.gather(*map(self._stop, users))
         while await asyncio.to_thread(self._containers):  # noqa: ASYNC110 - what we wait for is in the engine
             await asyncio.sleep(0.1)
-        await asyncio.sleep(PAUSE)
+        await _calm()
 
     async def _request_start(self, user: str) -> None:
         async with self._http.post(f"/hub/api/users/{user}/server") as response:
@@ -367,6 +375,14 @@ class Hub:
             self._client.remove_network(self._deployment.network)
 
 
+async def _calm() -> None:
+    """Wait until the machine is idle enough for a measurement."""
+    deadline = time.monotonic() + CALM_WITHIN
+    while time.monotonic() < deadline:
+        if await asyncio.to_thread(lambda: psutil.cpu_times_percent(0.5).idle) >= CALM:
+            return
+
+
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -380,14 +396,14 @@ def _hub_environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def hubs(image: str, extra: str = "") -> AsyncIterator[dict[str, Hub]]:
-    """Both sides, running and warmed up; everything they made is gone afterwards."""
+async def hubs(image: str, stock_extra: str = "", ours_extra: str = "") -> AsyncIterator[dict[str, Hub]]:
+    """Both sides, running; everything they made is gone afterwards."""
     client = docker.APIClient(version="auto", timeout=120)
     directory = Path(tempfile.mkdtemp(prefix="spawn-benchmark-"))
     try:
         async with (
-            Hub("stock", directory / "stock", client, image) as stock,
-            Hub("ours", directory / "ours", client, image, extra) as ours,
+            Hub("stock", directory / "stock", client, image, stock_extra) as stock,
+            Hub("ours", directory / "ours", client, image, ours_extra) as ours,
         ):
             yield {"stock": stock, "ours": ours}
     finally:
@@ -483,7 +499,7 @@ def report(results: dict[str, Results]) -> dict[str, Any]:
     }
 
 
-def _print_table(figures: dict[str, Any], image: str, at_once: int) -> None:
+def _print_table(figures: dict[str, Any], image: str, at_once: int, stock_cmd: str) -> None:
     versions = figures["versions"]
     loads = [
         start["load"]
@@ -493,6 +509,8 @@ def _print_table(figures: dict[str, Any], image: str, at_once: int) -> None:
     print(f"Seconds from the request until the server answers. Image {image}, {os.cpu_count()} CPUs,")
     print(f"JupyterHub {versions['jupyterhub']}, DockerSpawner {versions['dockerspawner']}", end="")
     print(f", load average {min(loads):.1f} to {max(loads):.1f}." if loads else ".")
+    if stock_cmd:
+        print(f"Stock's servers run: {stock_cmd}")
     for key, title in (("one_at_a_time", "One at a time"), ("at_once", f"{at_once} at once")):
         if not figures[key]["ours"]["n"]:
             continue
@@ -533,6 +551,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=8, help="servers started in one moment (default: 8; 0: none)")
     parser.add_argument("--bursts", type=int, default=4, help="rounds of --at-once for each side (default: 4)")
     parser.add_argument("--image", default="", help="image of all servers (default: the checkout's python-astro)")
+    parser.add_argument("--stock-cmd", default="", help="command of stock's servers (default: the image's own)")
     parser.add_argument("--ours-config", type=Path, help="Python file added to our configuration, to try a setting")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of a table")
     return parser.parse_args()
@@ -562,8 +581,9 @@ async def _run(arguments: argparse.Namespace, image: str) -> dict[str, Results]:
     assert task
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    extra = arguments.ours_config.read_text() if arguments.ours_config else ""
-    async with hubs(image, extra) as sides:
+    stock = f"c.DockerSpawner.cmd = {shlex.split(arguments.stock_cmd)!r}\n" if arguments.stock_cmd else ""
+    ours = arguments.ours_config.read_text() if arguments.ours_config else ""
+    async with hubs(image, stock, ours) as sides:
         return await compare(sides, rounds=arguments.rounds, at_once=arguments.at_once, bursts=arguments.bursts)
 
 
@@ -586,7 +606,7 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(figures, indent=2))
     else:
-        _print_table(figures, image, arguments.at_once)
+        _print_table(figures, image, arguments.at_once, arguments.stock_cmd)
     return 0
 
 

@@ -32,9 +32,15 @@ def write(directory: Path) -> None:
             path.write_text(text)
 
 
+def ours(cls: type[HasTraits]) -> dict[str, Any]:
+    """What `cls` and those of its parents that belong to this distribution declare, in the order of the source."""
+    classes = [parent for parent in reversed(cls.__mro__) if parent.__module__.startswith("sciserver_")]
+    return {name: value for parent in classes for name, value in vars(parent).items()}
+
+
 def own_options(cls: type[HasTraits]) -> dict[str, TraitType[Any, Any]]:
-    """Options that `cls` itself declares, in the order of its source."""
-    return {name: trait for name, trait in vars(cls).items() if is_option(trait)}
+    """Options that this distribution adds in `cls`."""
+    return {name: trait for name, trait in ours(cls).items() if is_option(trait)}
 
 
 def is_option(value: object) -> bool:
@@ -47,7 +53,7 @@ def changed_defaults(cls: type[HasTraits]) -> dict[str, Any]:
     instance = cls.__new__(cls)
     found = {}
     for name, trait in cls.class_traits(config=True).items():
-        method = vars(cls).get(f"_{name}_default")
+        method = ours(cls).get(f"_{name}_default")
         if name in own_options(cls) or method is None:
             continue
         try:
@@ -75,7 +81,7 @@ def options_page(cls: type[HasTraits]) -> str:
         ]
     changed = changed_defaults(cls)
     if changed:
-        parent = cls.__mro__[1].__name__
+        parent = next(c for c in cls.__mro__ if not c.__module__.startswith("sciserver_")).__name__
         lines += [
             *_heading("Inherited options with another default", "-"),
             f"All options of ``{parent}`` work as well. These start from another value here:",
