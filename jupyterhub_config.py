@@ -81,7 +81,11 @@ c.JupyterHub.services = [portal]
 # -- pages
 c.JupyterHub.logo_file = str(LOGO)
 c.JupyterHub.template_paths = [str(SOURCE / "dashboard" / "templates")]
-c.JupyterHub.template_vars = {"portal_url": deployment.service_url("portal")}
+c.JupyterHub.template_vars = {
+    "portal_url": deployment.service_url("portal"),
+    # Asked for when a page is made: site settings come after this line.
+    "portal_registration": lambda user: c.Portal.get("registration", True),
+}
 
 for path in sorted(deployment.config_dir.glob("*.py")):
     load_subconfig(str(path))

@@ -44,11 +44,13 @@ class SciServerLoginHandler(OAuthLoginHandler):
 
     async def get(self) -> None:
         next_url = self._get_next_url()
+        wants_account = bool(self.get_argument("create", ""))
         origin = canonical_origin(self.authenticator)
         if origin and not self._is_at(origin) and not self.get_argument("canonical", ""):
             # The cookie with the state must be set for the host that the provider sends the browser back to. The mark
             # ends the loop behind a proxy that changes the Host header.
             query = {"canonical": "1"} | ({"next": next_url} if next_url else {})
+            query |= {"create": "1"} if wants_account else {}
             self.redirect(f"{origin}{self.hub.base_url}oauth_login?{urlencode(query)}")
             return
         try:
@@ -68,6 +70,9 @@ class SciServerLoginHandler(OAuthLoginHandler):
             "nonce": state["nonce"],
             **self.authenticator.extra_authorize_params,
         }
+        # Initiating User Registration via OpenID Connect 1.0; a provider that does not know it is not asked.
+        if wants_account and "create" in metadata.get("prompt_values_supported", []):
+            parameters["prompt"] = "create"
         if self.authenticator.enable_pkce:
             state["code_verifier"], parameters["code_challenge"] = self._generate_pkce_params()
             parameters["code_challenge_method"] = "S256"
