@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import secrets as random
 import tempfile
+from collections.abc import Callable
 
 from sciserver_common.deployment import Deployment
 
 
-def secret(deployment: Deployment, name: str) -> str:
-    """The secret called `name`: 64 hexadecimal digits (256 random bits), made at the first call.
+def _random() -> str:
+    return random.token_hex(32)
+
+
+def secret(deployment: Deployment, name: str, make: Callable[[], str] = _random) -> str:
+    """The secret called `name`, made at the first call: 64 hexadecimal digits (256 random bits), or what `make` gives.
 
     Two processes that ask at once get the same value: the file appears complete or not at all, and the first wins.
     """
@@ -20,7 +25,7 @@ def secret(deployment: Deployment, name: str) -> str:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # NamedTemporaryFile creates with mode 0600, whatever the umask.
         with tempfile.NamedTemporaryFile("w", dir=directory) as file:
-            file.write(random.token_hex(32))
+            file.write(make())
             file.flush()
             os.fsync(file.fileno())
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -182,24 +181,16 @@ def database_url(portal: Portal, deployment: Deployment) -> str:
 
 def signing_key(deployment: Deployment) -> dict[str, Any]:
     """The private key that signs tokens, as a JWK; made at the first call and kept in a file as PEM."""
-    path = deployment.secrets_dir / SIGNING_KEY
-    if not path.exists():
-        key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Two processes that ask at once (portal and operator's command): the first link wins, both read the same key.
-        with tempfile.NamedTemporaryFile(dir=path.parent) as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-            try:
-                os.link(file.name, path)
-            except FileExistsError:
-                pass
-    jwk = RSAKey.import_key(path.read_bytes())
+    jwk = RSAKey.import_key(secret(deployment, SIGNING_KEY, _new_key))
     return {**jwk.as_dict(private=True), "kid": jwk.thumbprint(), "use": "sig"}
+
+
+def _new_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem.decode()
 
 
 def forget_environment() -> None:
