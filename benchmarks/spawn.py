@@ -65,6 +65,9 @@ GOAL = 0.5
 GIVE_UP = 400
 """Seconds after which a start counts as failed, whatever the hub still hopes for."""
 
+CLEAN_ATTEMPTS = 30
+"""How often the clean-up tries to remove a network that is still in use, once a second."""
+
 RETRY = 0.01
 """Seconds between two questions of the client, where it has to ask again."""
 
@@ -368,11 +371,22 @@ class Hub:
             os.kill(int((self.home / "proxy.pid").read_text()), signal.SIGTERM)
 
     def _clean_engine(self) -> None:
-        for container in self._containers():
-            with contextlib.suppress(docker.errors.APIError):
-                self._client.remove_container(container["Id"], force=True, v=True)
-        with contextlib.suppress(docker.errors.NotFound):
-            self._client.remove_network(self._deployment.network)
+        """Remove what is left on the engine; a container that is gone may hold its network for a moment."""
+        refusal = ""
+        for _ in range(CLEAN_ATTEMPTS):
+            for container in self._containers():
+                with contextlib.suppress(docker.errors.APIError):
+                    self._client.remove_container(container["Id"], force=True, v=True)
+            try:
+                self._client.remove_network(self._deployment.network)
+            except docker.errors.NotFound:
+                return
+            except docker.errors.APIError as error:
+                refusal = error.explanation
+                time.sleep(1)
+            else:
+                return
+        _say(f"The network {self._deployment.network} could not be removed: {refusal}")
 
 
 async def _calm() -> None:
