@@ -59,7 +59,13 @@ c.SciServerSpawner.volumes_root = str(deployment.volumes_dir)
 c.SciServerSpawner.data_root = str(deployment.data_dir)
 c.SciServerSpawner.client_settings = sciscript(deployment.container_url)
 c.SciServerSpawner.images = [
-    {"name": image.name, "image": image.tag, "title": image.title, "description": image.description}
+    {
+        "name": image.name,
+        "image": image.tag,
+        "title": image.title,
+        "description": image.description,
+        "cmd": image.command,
+    }
     for image in catalogue()
 ]
 c.Spawner.default_url = "/lab"

@@ -111,9 +111,9 @@ class Engine:
         return await self.run(lambda client: getattr(client, method)(*args, **kwargs), lane)
 
     async def boot_slots(self, limit: int) -> asyncio.Semaphore:
-        """Turns to boot a container: `limit` at a time, or one per CPU of the engine's machine when it is 0."""
+        """Turns to boot a container: `limit` at a time, or one more than the engine has CPUs when it is 0."""
         if self._boot_slots is None:
-            slots = asyncio.Semaphore(limit or int((await self.call("info"))["NCPU"]))
+            slots = asyncio.Semaphore(limit or int((await self.call("info"))["NCPU"]) + 1)
             # Another start may have got here during the await; the first one's counts.
             self._boot_slots = self._boot_slots or slots
         return self._boot_slots

@@ -76,6 +76,8 @@ class Image:
         The image that this one is built on, or None when that is `BASE`.
     order
         Place in the menu, small first.
+    command
+        What starts the server; empty for the spawner's own `cmd`.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Image:
     directory: Path
     parent: Image | None
     order: int = 100
+    command: tuple[str, ...] = ()
 
     @functools.cached_property
     def tag(self) -> str:
@@ -130,6 +133,7 @@ def catalogue(directory: Path = DIRECTORY) -> list[Image]:
                 directory=directory / name,
                 parent=load(entry["parent"], (*children, name)) if "parent" in entry else None,
                 order=entry.get("order", 100),
+                command=tuple(entry.get("command", ())),
             )
         return images[name]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +23,15 @@ class MenuItem:
         What a request gives as ``image``, e.g. ``python-astro``.
     image
         Reference that the engine knows, e.g. ``sciserver/python-astro:0123456789ab``.
+    cmd
+        Command that starts the image's server; empty for the spawner's `cmd`.
     """
 
     name: str
     image: str
     title: str = ""
     description: str = ""
+    cmd: Sequence[str] = ()
 
 
 def find(menu: list[MenuItem], name: Any) -> MenuItem:

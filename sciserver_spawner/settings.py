@@ -35,7 +35,8 @@ class SpawnerSettings(DockerSpawner):
         Images that users may choose, the default first; each a dictionary.
 
         `name` is what a request gives as `image`; `image` is the engine's reference; `title` and `description` are
-        shown in the menu. For example::
+        shown in the menu; `cmd` is the command that starts its server, where that is not the spawner's `cmd`. For
+        example::
 
             c.SciServerSpawner.images = [
                 {
@@ -102,10 +103,11 @@ class SpawnerSettings(DockerSpawner):
     concurrent_boots = Int(
         0,
         help="""
-        Containers that boot at the same time on one engine; 0 (the default) means one per CPU of its machine.
+        Containers that boot at the same time on one engine; 0 (the default) means one more than its machine has CPUs.
 
-        Starting a server is a second or two of computing. Eight at once on two cores are all slow; two at a time, the
-        first are ready when the last begin, and none is later than it would have been.
+        Most of a boot is computing. Eight at once on two cores are all slow; a few at a time, the first are ready
+        when the last begin, and none is later than it would have been. One more than CPUs, because a part of each
+        boot is waiting for the engine.
         """,
     ).tag(config=True)
 

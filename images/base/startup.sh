@@ -6,7 +6,7 @@ set -eu
 base_path="/${1:-}/"
 
 if [ -n "${JUPYTERHUB_SERVICE_URL:-}" ]; then
-    exec jupyterhub-singleuser
+    exec sciserver-singleuser
 fi
 exec jupyter lab --no-browser --ip=0.0.0.0 --port=8888 --ServerApp.base_url="${base_path//\/\//\/}" \
     --ServerApp.allow_remote_access=True

@@ -24,7 +24,7 @@ LIBRARIES = [
 
 PRELOAD = """
 import importlib.machinery, importlib.util, sys
-loader = importlib.machinery.SourceFileLoader("launcher", "/usr/local/bin/jupyterhub-singleuser")
+loader = importlib.machinery.SourceFileLoader("launcher", "/usr/local/bin/sciserver-singleuser")
 launcher = importlib.util.module_from_spec(importlib.util.spec_from_loader("launcher", loader))
 loader.exec_module(launcher)
 """
@@ -95,7 +95,7 @@ python3 -c 'import mine; print(mine.__file__)'
 python3 -m venv --system-site-packages env
 env/bin/pip install --quiet --no-index --force-reinstall ./mine-1-py3-none-any.whl
 env/bin/python -c 'import mine, jupyterlab; print(mine.__file__)'
-head -1 /usr/local/bin/jupyterhub-singleuser
+head -1 /usr/local/bin/sciserver-singleuser
 """
     lines = run(base_image, ["bash", "-c", script]).splitlines()
     assert "/home/idies/.local/lib/python3.11/site-packages/mine.py" in lines
@@ -108,7 +108,8 @@ def test_installed_packages_fit_together(run, astro_image):
 
 
 def test_kernel_and_start_commands(run, base_image):
-    assert run(base_image, ["jupyterhub-singleuser", "--version"]).strip() == "6.1.1"
+    for command in ("jupyterhub-singleuser", "sciserver-singleuser"):
+        assert run(base_image, [command, "--version"]).strip() == "6.1.1"
     assert "python3" in json.loads(run(base_image, ["jupyter", "kernelspec", "list", "--json"]))["kernelspecs"]
     assert run(base_image, ["git", "--version"]).startswith("git version")
     assert run(base_image, ["bash", "-lc", "which jupyter python less vi curl ps"]).count("\n") == 6

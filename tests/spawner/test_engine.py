@@ -129,10 +129,10 @@ async def test_a_wrong_option_is_not_taken_for_an_engine_that_is_down(engine):
         await engine.call("inspect_container", "")
 
 
-async def test_boot_slots_are_one_per_processor_of_the_engine(fake, engine):
+async def test_boot_slots_are_one_more_than_the_engine_has_processors(fake, engine):
     fake.cpus = 3
     slots = await engine.boot_slots(0)
-    assert [await slots.acquire() for _ in range(3)] == [True] * 3
+    assert [await slots.acquire() for _ in range(4)] == [True] * 4
     assert slots.locked()
 
 
