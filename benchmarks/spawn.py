@@ -2,20 +2,21 @@
 
 Method
 ------
-Two real hubs run at the same time, each with a proxy, a SQLite database, a directory and a Docker network of its own,
-on the same engine and with the same image, memory limit and CPU limit:
+Three real hubs run at the same time, each with a proxy, a SQLite database, a directory and a Docker network of its
+own, on the same engine and with the same image, memory limit and CPU limit:
 
 - *stock* is `DockerSpawner` as a careful operator sets it up from its documentation: a network of its own,
   ``use_internal_ip``, ``remove``, the image's own command, generous time limits. It mounts no volumes and hardens
-  nothing, so it has less to do than ours.
-  With ``--stock-cmd`` it starts another command of the image: how much of the difference is the command's?
+  nothing, so it has less to do than ours. The image's own command is JupyterHub's ``jupyterhub-singleuser``.
+- *stock, our command* is the same, but its servers are started by the command that our menu names for the image
+  (``sciserver-singleuser``): how much of the difference is the command's, how much the spawner's?
 - *ours* is this checkout's `jupyterhub_config.py`, with the sign-on and the portal left out.
 
 A start is timed as a browser would see it, through the proxy: from the request until the hub's progress events say
 that the server is ready *and* the server itself answers ``/user/<name>/api`` with 200. Each hub first makes one start
-that does not count, so that caches are warm on both sides. Then
+that does not count, so that caches are warm on all sides. Then
 
-- one at a time: the two sides take turns, and who goes first alternates, so that noise of the machine hits both; each
+- one at a time: the sides take turns, and who goes first changes, so that noise of the machine hits both; each
   start waits for a calm moment, but not for ever;
 - at once: `--at-once` users start in the same moment; again the sides take turns, and all servers of a round are
   stopped before the next.
@@ -33,7 +34,6 @@ import importlib.metadata
 import json
 import os
 import secrets
-import shlex
 import shutil
 import signal
 import socket
@@ -55,6 +55,8 @@ import requests.exceptions
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 from sciserver_spawner.images import ImageError, catalogue
 from sciserver_spawner.network import ensure_network
+
+STOCK, STOCK_OUR_COMMAND, OURS = "stock", "stock, our cmd", "ours"
 
 MEM_LIMIT = "2G"
 CPU_LIMIT = 2.0
@@ -114,7 +116,7 @@ c.DockerSpawner.http_timeout = 120
 _OURS = """
 c = get_config()
 load_subconfig({config!r})
-c.SciServerSpawner.images = [{{"name": "benchmark", "image": {image!r}}}]
+c.SciServerSpawner.images = [{{"name": "benchmark", "image": {image!r}, "cmd": {command!r}}}]
 """
 
 
@@ -162,7 +164,7 @@ class Hub:
     Parameters
     ----------
     name
-        ``stock`` or ``ours``.
+        `STOCK`, `STOCK_OUR_COMMAND` or `OURS`.
     home
         Directory for everything that this hub writes.
     client
@@ -239,6 +241,7 @@ class Hub:
             "proxy_api_url": f"http://127.0.0.1:{_free_port()}",
             "proxy_command": proxy_command(),
             "image": self._image,
+            "command": _command(self._image),
             "network": self._deployment.network,
             "prefix": self._prefix,
             "config": str(SOURCE / "jupyterhub_config.py"),
@@ -246,7 +249,7 @@ class Hub:
             "mem_limit": MEM_LIMIT,
             "cpu_limit": CPU_LIMIT,
         }
-        own = _STOCK if self.name == "stock" else _OURS
+        own = _OURS if self.name == OURS else _STOCK
         return (own + _COMMON).format_map(settings) + self._extra
 
     async def _wait_for_hub(self) -> None:
@@ -410,16 +413,18 @@ def _hub_environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def hubs(image: str, stock_extra: str = "", ours_extra: str = "") -> AsyncIterator[dict[str, Hub]]:
-    """Both sides, running; everything they made is gone afterwards."""
+async def hubs(image: str, ours_extra: str = "") -> AsyncIterator[dict[str, Hub]]:
+    """All sides, running; everything they made is gone afterwards."""
     client = docker.APIClient(version="auto", timeout=120)
     directory = Path(tempfile.mkdtemp(prefix="spawn-benchmark-"))
+    stock_command = f"c.DockerSpawner.cmd = {_command(image)!r}\n"
     try:
         async with (
-            Hub("stock", directory / "stock", client, image, stock_extra) as stock,
-            Hub("ours", directory / "ours", client, image, ours_extra) as ours,
+            Hub(STOCK, directory / "stock", client, image) as stock,
+            Hub(STOCK_OUR_COMMAND, directory / "command", client, image, stock_command) as with_command,
+            Hub(OURS, directory / "ours", client, image, ours_extra) as ours,
         ):
-            yield {"stock": stock, "ours": ours}
+            yield {hub.name: hub for hub in (stock, with_command, ours)}
     finally:
         client.close()
         shutil.rmtree(directory, ignore_errors=True)
@@ -427,7 +432,8 @@ async def hubs(image: str, stock_extra: str = "", ours_extra: str = "") -> Async
 
 def _order(sides: dict[str, Hub], turn: int) -> list[Hub]:
     hubs = list(sides.values())
-    return hubs if turn % 2 == 0 else hubs[::-1]
+    first = turn % len(hubs)
+    return hubs[first:] + hubs[:first]
 
 
 async def compare(sides: dict[str, Hub], *, rounds: int, at_once: int, bursts: int) -> dict[str, Results]:
@@ -505,15 +511,18 @@ def report(results: dict[str, Results]) -> dict[str, Any]:
         "at_once": at_once,
         "all_ready": {"seconds": all_ready, "median": medians},
         "ratio": {
-            "one_at_a_time": _ratio(single["stock"]["median"], single["ours"]["median"]),
-            "at_once": _ratio(at_once["stock"]["median"], at_once["ours"]["median"]),
-            "all_ready": _ratio(medians["stock"], medians["ours"]),
+            peer: {
+                "one_at_a_time": _ratio(single[peer]["median"], single[OURS]["median"]),
+                "at_once": _ratio(at_once[peer]["median"], at_once[OURS]["median"]),
+                "all_ready": _ratio(medians[peer], medians[OURS]),
+            }
+            for peer in (STOCK, STOCK_OUR_COMMAND)
         },
         "starts": {name: asdict(result) for name, result in results.items()},
     }
 
 
-def _print_table(figures: dict[str, Any], image: str, at_once: int, stock_cmd: str) -> None:
+def _print_table(figures: dict[str, Any], image: str, at_once: int) -> None:
     versions = figures["versions"]
     loads = [
         start["load"]
@@ -523,22 +532,22 @@ def _print_table(figures: dict[str, Any], image: str, at_once: int, stock_cmd: s
     print(f"Seconds from the request until the server answers. Image {image}, {os.cpu_count()} CPUs,")
     print(f"JupyterHub {versions['jupyterhub']}, DockerSpawner {versions['dockerspawner']}", end="")
     print(f", load average {min(loads):.1f} to {max(loads):.1f}." if loads else ".")
-    if stock_cmd:
-        print(f"Stock's servers run: {stock_cmd}")
     for key, title in (("one_at_a_time", "One at a time"), ("at_once", f"{at_once} at once")):
-        if not figures[key]["ours"]["n"]:
+        if not figures[key][OURS]["n"]:
             continue
-        print(f"\n{title:<16}{'n':>5}{'failures':>10}{'median':>9}{'p95':>9}{'min':>9}{'max':>9}")
+        print(f"\n{title:<20}{'n':>5}{'failures':>10}{'median':>9}{'p95':>9}{'min':>9}{'max':>9}")
         for name, row in figures[key].items():
             times = "".join(f"{_seconds(row[column]):>9}" for column in ("median", "p95", "min", "max"))
-            print(f"  {name:<14}{row['n']:>5}{row['failures']:>10}{times}")
-        print(f"  {'ours / stock':<14}{'':>15}{_seconds(figures['ratio'][key]):>9}")
-    if figures["at_once"]["ours"]["n"]:
+            print(f"  {name:<18}{row['n']:>5}{row['failures']:>10}{times}")
+        for peer, ratios in figures["ratio"].items():
+            print(f"  {'ours / ' + peer:<26}{'':>7}{_seconds(ratios[key]):>9}")
+    if figures["at_once"][OURS]["n"]:
         print(f"\nUntil all {at_once} are ready, each round (- where one failed)")
         for name, values in figures["all_ready"]["seconds"].items():
             listed = " ".join(_seconds(value) for value in values)
-            print(f"  {name:<14}{'median':>24}{_seconds(figures['all_ready']['median'][name]):>9}  of {listed}")
-        print(f"  {'ours / stock':<14}{'':>24}{_seconds(figures['ratio']['all_ready']):>9}")
+            print(f"  {name:<18}{'median':>15}{_seconds(figures['all_ready']['median'][name]):>9}  of {listed}")
+        for peer, ratios in figures["ratio"].items():
+            print(f"  {'ours / ' + peer:<26}{'':>7}{_seconds(ratios['all_ready']):>9}")
     print()
     for line in goals(figures, at_once):
         print(line)
@@ -547,11 +556,11 @@ def _print_table(figures: dict[str, Any], image: str, at_once: int, stock_cmd: s
 def goals(figures: dict[str, Any], at_once: int) -> list[str]:
     """What was aimed at, and whether it was reached."""
     lines = []
-    ratio = figures["ratio"]["one_at_a_time"]
+    ratio = figures["ratio"][STOCK]["one_at_a_time"]
     if ratio is not None:
         verdict = "reached" if ratio <= GOAL else "MISSED"
         lines.append(f"Goal {verdict}: median of ours at most {GOAL} of stock's, one at a time: it is {ratio:.2f}.")
-    burst = figures["at_once"]["ours"]
+    burst = figures["at_once"][OURS]
     if burst["n"]:
         verdict = "MISSED" if burst["failures"] else "reached"
         failed = f"{burst['failures']} of {burst['n']} failed"
@@ -565,7 +574,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--at-once", type=int, default=8, help="servers started in one moment (default: 8; 0: none)")
     parser.add_argument("--bursts", type=int, default=4, help="rounds of --at-once for each side (default: 4)")
     parser.add_argument("--image", default="", help="image of all servers (default: the checkout's python-astro)")
-    parser.add_argument("--stock-cmd", default="", help="command of stock's servers (default: the image's own)")
     parser.add_argument("--ours-config", type=Path, help="Python file added to our configuration, to try a setting")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON instead of a table")
     return parser.parse_args()
@@ -576,6 +584,12 @@ def _default_image() -> str:
         return next(image.tag for image in catalogue() if image.name == "python-astro")
     except (ImageError, StopIteration) as error:
         raise BenchmarkError(f"There is no image to start: {error}. Name one with --image.") from error
+
+
+def _command(image: str) -> list[str]:
+    """The command that our menu names for `image`; JupyterHub's for one that is not in the catalogue."""
+    commands = {entry.tag: list(entry.command) for entry in catalogue()}
+    return commands.get(image) or ["jupyterhub-singleuser"]
 
 
 def _check_image(image: str) -> None:
@@ -595,9 +609,8 @@ async def _run(arguments: argparse.Namespace, image: str) -> dict[str, Results]:
     assert task
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    stock = f"c.DockerSpawner.cmd = {shlex.split(arguments.stock_cmd)!r}\n" if arguments.stock_cmd else ""
     ours = arguments.ours_config.read_text() if arguments.ours_config else ""
-    async with hubs(image, stock, ours) as sides:
+    async with hubs(image, ours) as sides:
         return await compare(sides, rounds=arguments.rounds, at_once=arguments.at_once, bursts=arguments.bursts)
 
 
@@ -620,7 +633,7 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(figures, indent=2))
     else:
-        _print_table(figures, image, arguments.at_once, arguments.stock_cmd)
+        _print_table(figures, image, arguments.at_once)
     return 0
 
 
