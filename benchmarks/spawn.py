@@ -607,7 +607,7 @@ def _check_image(image: str) -> None:
 async def _run(arguments: argparse.Namespace, image: str) -> dict[str, Results]:
     task = asyncio.current_task()
     assert task
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     ours = arguments.ours_config.read_text() if arguments.ours_config else ""
     async with hubs(image, ours) as sides:
