@@ -14,6 +14,7 @@ from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
 from sciserver_cli.errors import OperatorError
+from sciserver_spawner import images
 
 OLDEST_API = (1, 41)
 """API version of Docker 20.10, Debian 12's: what the tests run on."""
@@ -79,6 +80,25 @@ def ensure_engine(progress: Callable[[str], None]) -> docker.DockerClient:
                     "`journalctl -u docker` where systemd runs."
                 ) from error
             time.sleep(0.5)
+
+
+def ensure_image(client: docker.DockerClient, image: images.Image, progress: Callable[[str], None]) -> None:
+    """Build an image; where no registry gives the base, with the program that makes it from Debian's packages.
+
+    Raises
+    ------
+    sciserver_spawner.images.ImageBuildError
+        It cannot be built.
+    OperatorError
+        That program cannot be installed.
+    """
+    try:
+        images.build(client, image, progress=progress)
+    except images.ImageBuildError:
+        if shutil.which("debootstrap") or not may_install():
+            raise
+        install_packages(["debootstrap", "debian-archive-keyring"], progress)
+        images.build(client, image, progress=progress)
 
 
 def may_install() -> bool:

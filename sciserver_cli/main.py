@@ -7,7 +7,6 @@ import getpass
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import docker
 from docker.errors import DockerException
 
 from sciserver_cli import doctor, engine_setup, processes
@@ -138,22 +136,11 @@ def prepare(deployment: Deployment) -> Deployment:
     """Make what a deployment needs before its processes start: engine, images, network, directories, secrets."""
     client = engine_setup.ensure_engine(_progress)
     for image in images.catalogue():
-        _build(client, image)
+        engine_setup.ensure_image(client, image, _progress)
     deployment = with_network(deployment, client.api)
     for name in ("proxy", "hub-cookie", "hub-crypt", "hub-oauth-client"):
         secret(deployment, name)
     return deployment
-
-
-def _build(client: docker.DockerClient, image: images.Image) -> None:
-    """Build an image; where no registry gives the base, with the program that makes it from Debian's packages."""
-    try:
-        images.build(client, image, progress=_progress)
-    except images.ImageBuildError:
-        if shutil.which("debootstrap") or not engine_setup.may_install():
-            raise
-        engine_setup.install_packages(["debootstrap", "debian-archive-keyring"], _progress)
-        images.build(client, image, progress=_progress)
 
 
 def up(options: argparse.Namespace) -> Result:
@@ -330,6 +317,6 @@ def image_build(options: argparse.Namespace) -> Result:
     wanted = [images.find(name) for name in options.name]
     client = engine_setup.ensure_engine(_progress)
     for image in wanted:
-        _build(client, image)
+        engine_setup.ensure_image(client, image, _progress)
     tags = {image.name: image.tag for image in wanted}
     return {"images": tags, "text": "\n".join(f"{name}: {tag}" for name, tag in tags.items())}

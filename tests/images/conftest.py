@@ -1,30 +1,18 @@
 """Fixtures of the image tests: the engine, and the images as the checkout describes them."""
 
-import docker
 import pytest
 
 from sciserver_spawner import images
 
 
 @pytest.fixture(scope="session")
-def engine():
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="session")
 def base_image(engine):
-    image = images.find("base")
-    images.build(engine, image)
-    return image.tag
+    return images.find("base").tag
 
 
 @pytest.fixture(scope="session")
 def astro_image(engine):
-    image = images.find("python-astro")
-    images.build(engine, image)
-    return image.tag
+    return images.find("python-astro").tag
 
 
 @pytest.fixture

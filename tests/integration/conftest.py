@@ -12,13 +12,6 @@ from sciserver_spawner.naming import LABEL
 from tests.support import Platform
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
 @pytest.fixture(scope="package")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     yield from deploy(tmp_path_factory.mktemp("platform") / "home")
