@@ -102,11 +102,6 @@ class Supervisor:
         if result.returncode != 0:
             raise OperatorError(f"The processes cannot be started: {result.stderr.strip() or result.stdout.strip()}")
 
-    def restart(self, name: str) -> None:
-        """Stop and start one process."""
-        self._server.supervisor.stopProcess(name)
-        self._server.supervisor.startProcess(name)
-
     def stop(self, timeout: float = 60.0) -> None:
         """End all processes, the supervisor last; containers are not touched."""
         if self.is_running():
