@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-LONGEST_NAME = 63
-
 # Inside the portal "@" and "+" are refused: a person may sign in with an e-mail address as well, and nobody should be
 # able to take somebody else's address as a user name.
 _PORTAL_NAME = re.compile(r"[a-z][a-z0-9._-]{0,62}")

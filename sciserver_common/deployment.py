@@ -118,6 +118,9 @@ class Deployment:
             The port, the public URL or the address to listen on is not usable.
         """
         changed = dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        if set(str(changed.home)) & set(':"\n'):
+            # Docker ends a mount's source at a colon; a quote would end a value of the supervisor's configuration.
+            raise DeploymentError(f"{str(changed.home)!r}: colons, quotes and line breaks cannot be in the path.")
         if not isinstance(changed.port, int) or not 1 <= changed.port <= 65535:
             raise DeploymentError(f"Port {changed.port!r} is not a TCP port: use a number from 1 to 65535.")
         if not _is_origin(changed.public_url):

@@ -19,6 +19,3 @@ from pathlib import Path
 THEME_DIR = Path(__file__).parent / "theme"
 LOGO = THEME_DIR / "static" / "logo.svg"
 """The platform's mark, drawn for this project; the hub's pages show the same file."""
-
-FAVICON = THEME_DIR / "static" / "favicon.svg"
-"""The mark without thin lines, for 16 pixels."""

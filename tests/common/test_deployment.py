@@ -257,3 +257,9 @@ def test_the_network_is_let_in_only_where_it_was_asked_for(tmp_path, settings, a
 def test_a_host_name_is_not_an_address_to_listen_on(tmp_path):
     with pytest.raises(DeploymentError, match="not an IP address"):
         Deployment(tmp_path).replace(bind="localhost")
+
+
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a\nb"])
+def test_a_home_that_could_not_be_mounted_is_refused_at_once(tmp_path, name):
+    with pytest.raises(DeploymentError, match="cannot be in the path"):
+        Deployment.load(tmp_path / name)
