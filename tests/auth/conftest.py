@@ -1,11 +1,20 @@
-"""Real processes for the tests of sign-on: the portal, and the hub with its proxy before it."""
+"""Real servers for the tests of sign-on: a small provider, the portal, and the hub with its proxy before it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from auth_platform import Platform, make_deployment
+from oidc_server import OIDCServer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OIDCServer]:
+    """An OpenID Connect provider that can misbehave."""
+    server = OIDCServer()
+    yield server
+    await server.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import jwt
 import pytest
@@ -17,13 +17,6 @@ from oidc_server import CLIENT_ID, OIDCServer
 from sciserver_auth import oidc
 from sciserver_auth.names import is_hub_name, is_portal_name
 from sciserver_auth.oidc import InvalidToken, Provider, ProviderUnavailable
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OIDCServer]:
-    server = OIDCServer()
-    yield server
-    await server.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -32,13 +31,6 @@ class HubUser:
     async def save_auth_state(self, state: dict[str, Any]) -> None:
         await asyncio.sleep(0.01)
         self.state = dict(state)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OIDCServer]:
-    server = OIDCServer()
-    yield server
-    await server.close()
 
 
 @pytest.fixture
