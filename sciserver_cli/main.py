@@ -20,7 +20,6 @@ from docker.errors import DockerException
 from sciserver_cli import doctor, engine_setup, processes
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
-from sciserver_common.secrets import secret
 from sciserver_spawner import images
 from sciserver_spawner.network import with_network
 
@@ -133,14 +132,11 @@ def _progress(text: str) -> None:
 
 
 def prepare(deployment: Deployment) -> Deployment:
-    """Make what a deployment needs before its processes start: engine, images, network, directories, secrets."""
+    """Make what a deployment needs before its processes start: engine, images, network, directories."""
     client = engine_setup.ensure_engine(_progress)
     for image in images.catalogue():
         engine_setup.ensure_image(client, image, _progress)
-    deployment = with_network(deployment, client.api)
-    for name in ("proxy", "hub-cookie", "hub-crypt", "hub-oauth-client"):
-        secret(deployment, name)
-    return deployment
+    return with_network(deployment, client.api)
 
 
 def up(options: argparse.Namespace) -> Result:
@@ -157,6 +153,7 @@ def up(options: argparse.Namespace) -> Result:
         deployment = deployment.replace(bind=options.bind)
     _check_port_unless_ours(deployment, options)
     deployment = prepare(deployment)
+    # Also makes the secrets that the configuration names, which the proxy reads from their files.
     processes.check_config()
     _progress("Starting portal, proxy and hub")
     supervisor = processes.Supervisor(deployment)

@@ -160,11 +160,13 @@ class Supervisor:
             "directory": _escape(self.deployment.home),
             "umask": "077",
         }
+        fingerprint = _fingerprint(self.deployment)
         for priority, name in enumerate(PROCESSES):
+            environment = self._environment(name, fingerprint)
             config[f"program:{name}"] = {
                 "command": _escape(shlex.join(["/bin/sh", "-c", self._script(name)])),
                 "directory": _escape(self.deployment.home),
-                "environment": _escape(",".join(f'{key}="{value}"' for key, value in self._environment(name).items())),
+                "environment": _escape(",".join(f'{key}="{value}"' for key, value in environment.items())),
                 "priority": str(priority),
                 "autorestart": "true",
                 "startsecs": "2",
@@ -172,7 +174,7 @@ class Supervisor:
                 "startretries": "100",
                 "stopasgroup": "true",
                 "killasgroup": "true",
-                "stdout_logfile": _escape(self.deployment.logs_dir / f"{name}.log"),
+                "stdout_logfile": _escape(log_file(self.deployment, name)),
                 "stdout_logfile_maxbytes": "20MB",
                 "stdout_logfile_backups": "5",
                 "redirect_stderr": "true",
@@ -180,11 +182,11 @@ class Supervisor:
         with self._config.open("w") as file:
             config.write(file)
 
-    def _environment(self, name: str) -> dict[str, str]:
+    def _environment(self, name: str, fingerprint: str) -> dict[str, str]:
         environment = {"SCISERVER_HOME": str(self.deployment.home), "SCISERVER_SUPERVISED": "1", MARK: name}
         if name != "proxy":
             # supervisord restarts a program whose section changed: so `up` after an upgrade or an edit is enough.
-            environment["SCISERVER_FINGERPRINT"] = _fingerprint(self.deployment)
+            environment["SCISERVER_FINGERPRINT"] = fingerprint
         return environment
 
     def _script(self, name: str) -> str:
@@ -287,7 +289,7 @@ def wait_answers(deployment: Deployment, supervisor: Supervisor, timeout: float 
             if time.monotonic() > deadline or state == "fatal":
                 raise OperatorError(
                     f"The {name} does not answer (state: {state}). The end of its log, "
-                    f"{deployment.logs_dir / name}.log:\n{log_tail(deployment, name)}"
+                    f"{log_file(deployment, name)}:\n{log_tail(deployment, name)}"
                 )
             time.sleep(0.5)
 
