@@ -1,0 +1,9 @@
+"""Run by Alembic with the connection that `Store` hands over."""
+
+from alembic import context
+
+from sciserver_auth.store import Base
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+with context.begin_transaction():
+    context.run_migrations()
