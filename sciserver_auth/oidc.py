@@ -1,4 +1,4 @@
-"""An OpenID Connect provider seen from its client: discovery, signing keys, identity tokens.
+"""An OpenID Connect provider seen from its client: discovery, signing keys, identity tokens, logout tokens.
 
 Everything here is asked for at first use and kept: a hub starts, and keeps its users, while the provider is down.
 """
@@ -35,6 +35,17 @@ DISCOVERY_ATTEMPTS = 3
 DISCOVERY_AGE = 3600.0
 KEYS_MIN_INTERVAL = 30.0
 KEYS_AGE = 3600.0
+
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+# Back-Channel Logout 1.0 §2.4 recommends the first one; providers older than it send the second, or none.
+LOGOUT_TYPES = {"logout+jwt", "jwt"}
+
+# Logout tokens that are remembered, so that none is taken twice.
+LOGOUTS_KEPT = 10_000
+
+_ID_TOKEN = "the identity token"  # noqa: S105 - words for messages
+_LOGOUT_TOKEN = "the logout token"  # noqa: S105
 
 
 class OIDCError(Exception):
@@ -100,6 +111,7 @@ class Provider:
     _metadata_time: float = 0.0
     _keys: list[jwt.PyJWK] = field(default_factory=list)
     _keys_time: float = float("-inf")
+    _seen_logouts: dict[str, float] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def metadata(self) -> dict[str, Any]:
@@ -152,6 +164,21 @@ class Provider:
 
         Raises
         ------
+        ProviderUnavailable, ProviderRefused
+            As `send`; also unavailable where the answer is something else.
+        """
+        document = await self.send(url, headers=headers, form=form)
+        if document is None:
+            raise ProviderUnavailable(f"{_address(url)}: the answer is not a JSON object")
+        return document
+
+    async def send(
+        self, url: str, *, headers: dict[str, str] | None = None, form: dict[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """As `fetch`, where the answer may be empty; None where it is not a JSON object.
+
+        Raises
+        ------
         ProviderUnavailable
             No connection, no answer in time, or a status that passes (429, 5xx).
         ProviderRefused
@@ -175,8 +202,6 @@ class Provider:
             code = document.get("error") if document is not None else ""
             # Attacker-chosen text has no place in a log line: codes of RFC 6749 are short words.
             raise ProviderRefused(response.code, code if isinstance(code, str) and code.isidentifier() else "")
-        if document is None:
-            raise ProviderUnavailable(f"{_address(url)}: the answer is not a JSON object")
         return document
 
     async def verify(self, id_token: str, *, nonce: str | None = None, access_token: str = "") -> dict[str, Any]:
@@ -198,26 +223,7 @@ class Provider:
         ProviderUnavailable
             The signing keys cannot be fetched.
         """
-        try:
-            header = jwt.get_unverified_header(id_token)
-        except jwt.PyJWTError as error:
-            raise InvalidToken(f"the identity token cannot be read ({type(error).__name__})") from None
-        algorithm = header.get("alg")
-        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
-            raise InvalidToken("the identity token's signature algorithm is not accepted")
-        key = await self._signing_key(header.get("kid"), algorithm)
-        try:
-            claims: dict[str, Any] = jwt.decode(
-                id_token,
-                key.key,
-                algorithms=[algorithm],
-                audience=self.client_id,
-                issuer=self.issuer,
-                leeway=self.leeway,
-                options={"require": ["iss", "sub", "aud", "exp", "iat"]},
-            )
-        except (jwt.PyJWTError, TypeError, ValueError) as error:
-            raise InvalidToken(f"the identity token is not valid ({type(error).__name__})") from None
+        claims, algorithm = await self._decode(id_token, _ID_TOKEN, require=["iss", "sub", "aud", "exp", "iat"])
         if not isinstance(claims["sub"], str) or not claims["sub"]:
             raise InvalidToken("the identity token names no subject")
         audience = claims["aud"]
@@ -232,7 +238,78 @@ class Provider:
                 raise InvalidToken("the access token is not the one that the identity token was issued with")
         return claims
 
-    async def _signing_key(self, kid: str | None, algorithm: str) -> jwt.PyJWK:
+    async def verify_logout(self, logout_token: str) -> dict[str, Any]:
+        """Check a logout token and return its claims (OpenID Connect Back-Channel Logout 1.0 §2.6).
+
+        A token is accepted once: a second time it raises, until `forget_logout` is called or it has expired.
+
+        Raises
+        ------
+        InvalidToken
+            It is not a logout token, is not meant for this client, names nobody, or was seen before.
+        ProviderUnavailable
+            The signing keys cannot be fetched.
+        """
+        claims, _ = await self._decode(
+            logout_token, _LOGOUT_TOKEN, require=["iss", "aud", "exp", "iat", "jti", "events"], types=LOGOUT_TYPES
+        )
+        events = claims["events"]
+        if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+            raise InvalidToken("the token announces no logout")
+        # §2.4: what an identity token of ours always has, so that one cannot pass for the other.
+        if "nonce" in claims:
+            raise InvalidToken("the logout token has a nonce")
+        named = [claims[name] for name in ("sub", "sid") if name in claims]
+        if not named or not all(isinstance(value, str) and value for value in named):
+            raise InvalidToken("the logout token names neither a person nor a session")
+        self._accept_once(claims)
+        return claims
+
+    def forget_logout(self, claims: dict[str, Any]) -> None:
+        """Let the provider send a logout token again, since it has had no effect yet."""
+        self._seen_logouts.pop(claims["jti"], None)
+
+    def _accept_once(self, claims: dict[str, Any]) -> None:
+        now = time.time()
+        if self._seen_logouts.get(claims["jti"], 0.0) > now:
+            raise InvalidToken("the logout token was used before")
+        if len(self._seen_logouts) >= LOGOUTS_KEPT:
+            self._seen_logouts = {jti: end for jti, end in self._seen_logouts.items() if end > now}
+        while len(self._seen_logouts) >= LOGOUTS_KEPT:
+            # Only the provider can fill this. What an old token could do a second time is little: sign somebody out.
+            del self._seen_logouts[next(iter(self._seen_logouts))]
+        self._seen_logouts[claims["jti"]] = claims["exp"] + self.leeway
+
+    async def _decode(
+        self, token: str, what: str, *, require: list[str], types: Collection[str] | None = None
+    ) -> tuple[dict[str, Any], str]:
+        """Claims of a token that the provider has signed for this client, and the algorithm."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError) as error:
+            raise InvalidToken(f"{what} cannot be read ({type(error).__name__})") from None
+        algorithm = header.get("alg")
+        if not isinstance(algorithm, str) or algorithm not in self.algorithms:
+            raise InvalidToken(f"{what}'s signature algorithm is not accepted")
+        if types is not None and str(header.get("typ", "JWT")).lower().removeprefix("application/") not in types:
+            raise InvalidToken(f"{what} is of another kind")
+        kid = header.get("kid")
+        key = await self._signing_key(kid if isinstance(kid, str) else None, algorithm, what)
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key.key,
+                algorithms=[algorithm],
+                audience=self.client_id,
+                issuer=self.issuer,
+                leeway=self.leeway,
+                options={"require": require},
+            )
+        except (jwt.PyJWTError, TypeError, ValueError, OverflowError) as error:
+            raise InvalidToken(f"{what} is not valid ({type(error).__name__})") from None
+        return claims, algorithm
+
+    async def _signing_key(self, kid: str | None, algorithm: str, what: str) -> jwt.PyJWK:
         key = self._find_key(kid, algorithm)
         if key is None or self._keys_age() > KEYS_AGE:
             async with self._lock:
@@ -249,7 +326,7 @@ class Provider:
                         key = self._find_key(kid, algorithm)
                     self._keys_time = time.monotonic()
         if key is None:
-            raise InvalidToken("the identity token's key is not one of the provider's")
+            raise InvalidToken(f"{what}'s key is not one of the provider's")
         return key
 
     def _keys_age(self) -> float:
