@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from sciserver_auth.portal import LOGO
+from sciserver_common import scopes
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 from sciserver_common.sciscript import sciscript
 from sciserver_common.secrets import secret
@@ -49,7 +50,14 @@ c.SciServerAuthenticator.backchannel_url = deployment.internal_url("portal")
 c.SciServerAuthenticator.client_id = "jupyterhub"
 c.SciServerAuthenticator.client_secret = secret(deployment, "hub-oauth-client")
 c.SciServerAuthenticator.oauth_callback_url = f"{deployment.public_url}/hub/oauth_callback"
+c.SciServerAuthenticator.store_url = f"sqlite:///{deployment.hub_dir}/sign-on.sqlite"
 c.JupyterHub.oauth_require_pkce = True
+
+# -- what tokens may do: docs/reference/scopes.md
+c.JupyterHub.custom_scopes = scopes.SCOPES
+c.JupyterHub.extra_user_scopes = set(scopes.USER_SCOPES)
+c.JupyterHub.token_expires_in_max_seconds = 366 * 24 * 3600
+c.Spawner.server_token_scopes = scopes.SERVER_SCOPES
 
 # -- servers
 c.JupyterHub.spawner_class = "sciserver"
@@ -78,11 +86,21 @@ c.JupyterHub.named_server_limit_per_user = 3
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}
 
 # -- services
-portal = {"name": "portal", "url": deployment.internal_origin("portal"), "display": False}
+# Tokens of services are 256 random bits: to stretch them as if they were passwords would cost 5 ms at each request.
+c.JupyterHub.trust_user_provided_tokens = True
+portal = {
+    "name": "portal",
+    "url": deployment.internal_origin("portal"),
+    "api_token": secret(deployment, "portal-service"),
+    "display": False,
+}
 if not supervised:
     portal["command"] = [sys.executable, "-m", "sciserver_auth.portal", "--config", str(Path(__file__).resolve())]
     portal["environment"] = {"SCISERVER_HOME": str(deployment.home)}
 c.JupyterHub.services = [portal]
+c.JupyterHub.load_roles = [
+    {"name": "portal", "scopes": [scopes.SIGN_ON_PASSWORD, scopes.SIGN_ON_WATCH], "services": ["portal"]},
+]
 
 # -- pages
 c.JupyterHub.logo_file = str(LOGO)

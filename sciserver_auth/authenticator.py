@@ -1,87 +1,62 @@
 """`SciServerAuthenticator`: the hub's sign-in through an OpenID Connect provider.
 
-Everything is oauthenticator's except discovery, the verified identity token, the renewal of tokens and the logout.
+Everything is oauthenticator's except discovery, the verified identity token, the renewal of tokens, sessions that can
+be ended one by one, and the link between accounts at the provider and the hub's users.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import time
 from typing import Any
-from urllib.parse import quote
-from weakref import WeakValueDictionary
 
-from oauthenticator.oauth2 import OAuthenticator
+from jupyterhub.crypto import decrypt, encrypt
 from tornado import web
-from traitlets import Integer, List, Unicode, default
+from traitlets import CaselessStrEnum, Integer, Unicode, default
 
+from sciserver_auth import password
 from sciserver_auth.handlers import SciServerCallbackHandler, SciServerLoginHandler
 from sciserver_auth.logout import SciServerLogoutHandler
 from sciserver_auth.names import is_hub_name
-from sciserver_auth.oidc import (
-    SIGNING_ALGORITHMS,
-    InvalidToken,
-    OIDCError,
-    Provider,
-    ProviderRefused,
-    ProviderUnavailable,
-)
-
-# Where the provider does not say how long its tokens last (RFC 6749 §5.1 only recommends it).
-ASSUMED_LIFETIME = 3600
-
-# After a failure nobody asks the provider again for this long: requests must not queue up behind its timeouts.
-PAUSE_AFTER_FAILURE = 15.0
-
-# Refusals of this client as such, whoever the token belongs to (RFC 6749 §5.2).
-OUR_FAULTS = {"invalid_client", "unauthorized_client", "unsupported_grant_type"}
-
-# Protocol claims that say nothing about the person.
-_TECHNICAL_CLAIMS = {"iss", "aud", "exp", "iat", "nbf", "nonce", "at_hash", "c_hash", "azp", "auth_time", "acr", "amr"}
+from sciserver_auth.renewal import TokenRenewal
+from sciserver_auth.store import BrowserSession, Store
 
 
-class SciServerAuthenticator(OAuthenticator):
+class SciServerAuthenticator(TokenRenewal):
     """Sign-in through OpenID Connect: the embedded portal, or any other provider by configuration."""
 
     login_handler = SciServerLoginHandler
     callback_handler = SciServerCallbackHandler
     logout_handler = SciServerLogoutHandler
 
-    issuer = Unicode(
-        "",
+    store_url = Unicode(
+        "sqlite:///sign-on.sqlite",
         config=True,
         help="""
-        The provider's issuer URL, exactly as its discovery document spells it.
-
-        Endpoints and keys are found at ``<issuer>/.well-known/openid-configuration``, at the first sign-in. The
-        embedded portal's is ``<public URL>/services/portal``.
+        SQLAlchemy URL of the database with sessions, links between accounts, and recent activity.
         """,
     )
 
-    backchannel_url = Unicode(
-        "",
+    session_lifetime = Integer(
+        14 * 24 * 3600,
+        min=300,
         config=True,
         help="""
-        Where the hub itself reaches what is below `issuer`, if not there.
-
-        Browsers are still sent to the public address. For the embedded portal, which the hub reaches without the
-        proxy::
-
-            c.SciServerAuthenticator.backchannel_url = "http://172.18.0.1:8082/services/portal"
+        Seconds after which a browser must sign in again, however active it was.
         """,
     )
 
-    signing_algorithms = List(
-        Unicode(),
-        list(SIGNING_ALGORITHMS),
+    link_existing_users = CaselessStrEnum(
+        ["never", "verified_email", "name"],
+        "never",
         config=True,
         help="""
-        Algorithms accepted in the signature of an identity token. Symmetric ones and ``none`` are always refused.
+        What happens when an account that the hub has not seen before arrives under the name of an existing user who
+        belongs to another account, as after a change of the provider.
+
+        ``never``: it is refused, until an administrator links the account. ``verified_email``: it becomes that user
+        if the provider vouches for the mail address and the address is the same. ``name``: it becomes that user. Use
+        the last only while you trust that both providers give names to the same people.
         """,
     )
-
-    clock_leeway = Integer(60, min=0, config=True, help="""Seconds that the provider's clock and ours may be apart.""")
 
     groups_claim = Unicode(
         "groups",
@@ -91,48 +66,13 @@ class SciServerAuthenticator(OAuthenticator):
         """,
     )
 
-    refresh_interval = Integer(
-        900,
-        min=0,
-        config=True,
-        help="""
-        Seconds after which the tokens of an active user are renewed even though they are still valid, so that a
-        change of groups or a locked account takes effect. 0 renews only when they are about to expire.
-        """,
-    )
-
-    refresh_margin = Integer(
-        60, min=0, config=True, help="""Seconds before their expiry from which tokens are renewed."""
-    )
-
-    outage_grace = Integer(
-        4 * 3600,
-        min=0,
-        config=True,
-        help="""
-        Seconds after the expiry of their tokens that users stay signed in while the provider does not answer.
-        """,
-    )
-
     login_service = Unicode("SciServer", config=True, help="""Name on the hub's sign-in button.""")
 
     user_auth_state_key = "user_claims"
 
-    @default("scope")
-    def _default_scope(self) -> list[str]:
-        return ["openid", "profile", "email", "groups"]
-
     @default("username_claim")
     def _default_username_claim(self) -> str:
         return "preferred_username"
-
-    @default("client_id")
-    def _default_client_id(self) -> str:
-        return "jupyterhub"
-
-    @default("enable_auth_state")
-    def _default_enable_auth_state(self) -> bool:
-        return True
 
     @default("manage_groups")
     def _default_manage_groups(self) -> bool:
@@ -149,115 +89,31 @@ class SciServerAuthenticator(OAuthenticator):
 
     @default("reconcile_auth_state_hook")
     def _default_reconcile_auth_state_hook(self) -> Any:
-        return keep_to_one_person
+        return keep_browser_tokens
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._provider: Provider | None = None
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._no_attempt_before = 0.0
+        self._store: Store | None = None
 
     @property
-    def provider(self) -> Provider:
-        """The provider, made at first use: an `asyncio.Lock` inside belongs to the hub's event loop.
+    def store(self) -> Store:
+        """Sessions, links and activity; opened, and migrated, at first use."""
+        if self._store is None:
+            self._store = Store(self.store_url, self.session_lifetime)
+        return self._store
 
-        Raises
-        ------
-        OIDCError
-            No issuer is configured.
-        """
-        if self._provider is None:
-            if not self.issuer:
-                raise OIDCError("SciServerAuthenticator.issuer is not configured")
-            self._provider = Provider(
-                issuer=self.issuer,
-                client_id=self.client_id,
-                backchannel=self.backchannel_url,
-                http_client=lambda: self.http_client,
-                request_options={"validate_cert": self.validate_server_cert, **self.http_request_kwargs},
-                algorithms=[name for name in self.signing_algorithms if name in SIGNING_ALGORITHMS],
-                leeway=self.clock_leeway,
-            )
-        return self._provider
+    def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
+        """The hub's additional routes; they come before its own."""
+        modules = (password,)
+        return [*super().get_handlers(app), *(route for module in modules for route in module.default_handlers)]
 
-    # Signing in. `authenticate` is oauthenticator's; it calls the following in this order.
+    def delete_user(self, user: Any) -> None:
+        """Called by the hub when it deletes a user."""
+        self.store.forget(user.name)
+        self.forget_renewal(user.name)
+        super().delete_user(user)
 
-    async def get_token_info(self, handler: Any, params: dict[str, Any]) -> dict[str, Any]:
-        """Exchange a code or a refresh token for tokens, and verify the identity token among them.
-
-        Raises
-        ------
-        ProviderUnavailable, ProviderRefused
-            The exchange failed.
-        InvalidToken
-            The identity token is missing or does not prove who signed in.
-        """
-        signing_in = params["grant_type"] == "authorization_code"
-        metadata = await self.provider.metadata()
-        form = {name: str(value) for name, value in params.items() if value is not None}
-        headers = {}
-        if self._uses_basic(metadata):
-            form.pop("client_secret", None)
-            form.pop("client_id", None)
-            # RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
-            credentials = f"{quote(self.client_id, safe='')}:{quote(self.client_secret, safe='')}"
-            headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
-        token_info = await self.provider.fetch(
-            self.provider.internal(metadata["token_endpoint"]), headers=headers, form=form
-        )
-        if not isinstance(token_info.get("access_token"), str):
-            raise InvalidToken("the provider's answer has no access token")
-        token_info.setdefault("token_type", "Bearer")
-        id_token = token_info.get("id_token")
-        if id_token:
-            token_info["id_claims"] = await self.provider.verify(
-                id_token,
-                nonce=handler.nonce if signing_in else None,
-                access_token=token_info["access_token"],
-            )
-        elif signing_in:
-            raise InvalidToken("the provider's answer has no identity token: is the scope 'openid' requested?")
-        now = time.time()
-        try:
-            lifetime = float(token_info.get("expires_in") or ASSUMED_LIFETIME)
-        except (TypeError, ValueError):
-            lifetime = ASSUMED_LIFETIME
-        token_info["obtained_at"] = now
-        token_info["expires_at"] = now + lifetime
-        return token_info
-
-    def _uses_basic(self, metadata: dict[str, Any]) -> bool:
-        # Discovery 1.0 §3: without the list, basic is what a provider supports.
-        methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
-        return self.basic_auth or "client_secret_basic" in methods
-
-    async def token_to_user(self, token_info: dict[str, Any]) -> dict[str, Any]:
-        """Claims about the person: the identity token's, and over them what the provider says now.
-
-        Raises
-        ------
-        ProviderUnavailable, ProviderRefused
-            The claims cannot be fetched.
-        InvalidToken
-            They are about somebody else.
-        """
-        id_claims = token_info["id_claims"]
-        claims = {name: value for name, value in id_claims.items() if name not in _TECHNICAL_CLAIMS}
-        metadata = await self.provider.metadata()
-        endpoint = metadata.get("userinfo_endpoint")
-        if endpoint:
-            answer = await self.provider.fetch(
-                self.provider.internal(endpoint),
-                headers={"Authorization": f"Bearer {token_info['access_token']}"},
-            )
-            # OpenID Connect Core 1.0 §5.3.2: otherwise the answer must not be used.
-            if answer.get("sub") != id_claims["sub"]:
-                raise InvalidToken("the provider answered with another person's claims")
-            if not token_info.get("id_claims_are_new", True):
-                # A person who has left the last group has no such claim any more; the old token's must not live on.
-                claims.pop(self.groups_claim, None)
-            claims.update(answer)
-        return claims
+    # Names and groups.
 
     def user_info_to_username(self, user_info: dict[str, Any]) -> str:
         """The hub's name for the person.
@@ -288,6 +144,9 @@ class SciServerAuthenticator(OAuthenticator):
         del state["token_response"]
         for name in ("token_type", "id_claims", "obtained_at", "expires_at"):
             state[name] = token_info[name]
+        if token_info.get("by_password"):
+            # Used up as soon as they have proved the password; see `password`.
+            state["by_password"] = True
         return state
 
     async def get_user_groups(self, auth_state: dict[str, Any]) -> set[str]:
@@ -298,125 +157,118 @@ class SciServerAuthenticator(OAuthenticator):
         return {group for group in groups if isinstance(group, str) and group} if isinstance(groups, list) else set()
 
     async def update_auth_model(self, auth_model: dict[str, Any]) -> dict[str, Any]:
-        """Add the name that pages and shared notebooks show."""
-        claims = auth_model["auth_state"][self.user_auth_state_key]
+        """Add the name that pages and shared notebooks show; take the hub's name of a linked account."""
+        state = auth_model["auth_state"]
+        identity = self.store.identity(state["id_claims"]["iss"], state["id_claims"]["sub"])
+        if identity is not None and identity.user != auth_model["name"]:
+            auth_model["name"] = identity.user
+            auth_model["admin"] = True if identity.user in self.admin_users else None
+        claims = state[self.user_auth_state_key]
         shown = claims.get("name")
         if not isinstance(shown, str) or not shown.strip():
             shown = auth_model["name"]
         auth_model["user_info"] = {"name": auth_model["name"], "display_name": shown.strip()[:200]}
         return auth_model
 
-    # Staying signed in.
+    async def run_post_auth_hook(self, handler: Any, auth_model: dict[str, Any]) -> dict[str, Any]:
+        """After all lists have allowed the person: tie the account to the hub's user.
 
-    async def refresh_user(self, user: Any, handler: Any = None, **kwargs: Any) -> bool | dict[str, Any]:
-        """Whether `user` is still signed in, with new tokens where the old ones are old.
-
-        Returns
-        -------
-        bool or dict
-            True: nothing to change. False: a new sign-in is needed. A dictionary: what `authenticate` returns.
+        Raises
+        ------
+        tornado.web.HTTPError
+            403: the name belongs to another account.
         """
-        if not self.enable_auth_state:
+        auth_model = await super().run_post_auth_hook(handler, auth_model)
+        self._link(auth_model)
+        return auth_model
+
+    def _link(self, auth_model: dict[str, Any]) -> None:
+        """Keep a name's files from a second person who was given the same name.
+
+        A name can be taken again after its account was deleted at the provider, or at another provider. The subject
+        identifier cannot (OpenID Connect Core 1.0 §2).
+        """
+        state = auth_model["auth_state"]
+        issuer, subject = state["id_claims"]["iss"], state["id_claims"]["sub"]
+        claims = state[self.user_auth_state_key]
+        email = claims.get("email") if isinstance(claims.get("email"), str) else ""
+        name = auth_model["name"]
+        known = self.store.identity(issuer, subject)
+        if known is not None and known.user == name and known.email == email:
+            return
+        others = [identity for identity in self.store.identities(name) if identity is not known]
+        if known is None and others:
+            if not self._may_link(claims, email, others):
+                self.log.error("%s is another account than before: sign-in refused", name)
+                self.store.record(name, "sign-in-refused", detail=f"another account, of {issuer}")
+                raise web.HTTPError(
+                    403,
+                    f"The name {name} belongs to another account, whose files are here. If that account is yours "
+                    "too, ask an administrator to link this one to it. Otherwise choose another name.",
+                )
+            self.store.record(name, "identity-linked", detail=issuer)
+        self.store.link(name, issuer, subject, email or "")
+
+    def _may_link(self, claims: dict[str, Any], email: str | None, others: list[Any]) -> bool:
+        if self.link_existing_users == "name":
             return True
-        lock = self._locks.setdefault(user.name, asyncio.Lock())
-        async with lock:
-            # Read inside the lock: whoever waited finds what the first has stored.
-            state = await user.get_auth_state()
-            if self.refresh_user_hook is not None:
-                refreshed: bool | dict[str, Any] | None = await self._call_refresh_user_hook(user, state)
-                if refreshed is not None:
-                    return refreshed
-            if not state or "expires_at" not in state:
-                return False
-            now = time.time()
-            due = state["expires_at"] - self.refresh_margin
-            if self.refresh_interval:
-                due = min(due, state["obtained_at"] + self.refresh_interval)
-            if now < due:
-                return True
-            if time.monotonic() < self._no_attempt_before:
-                return self._tolerate(user, state)
-            try:
-                model = await self._renew(user, state)
-            except ProviderUnavailable as error:
-                self._no_attempt_before = time.monotonic() + PAUSE_AFTER_FAILURE
-                self.log.warning("Sign-in service: %s", error)
-                return self._tolerate(user, state)
-            except ProviderRefused as error:
-                return self._after_refusal(user, state, error)
-            except (OIDCError, web.HTTPError) as error:
-                self.log.warning("The renewal for %s is not valid: %s", user.name, error)
-                return False
-            if model is None:
-                return False
-            # Stored before the lock is given up. The hub stores it as well, but only after this returns, and the
-            # next one in the queue would use up a refresh token that is good for one use.
-            await user.save_auth_state(model["auth_state"])
-            return model
-
-    def _tolerate(self, user: Any, state: dict[str, Any]) -> bool:
-        """During an outage: valid until the expiry of the tokens and a while longer."""
-        stays = time.time() < state["expires_at"] + self.outage_grace
-        if not stays:
-            self.log.warning("%s must sign in again: the tokens expired too long ago", user.name)
-        return bool(stays)
-
-    def _after_refusal(self, user: Any, state: dict[str, Any], error: ProviderRefused) -> bool:
-        ours = error.code in OUR_FAULTS if error.code else error.status not in {400, 401, 403}
-        if not ours:
-            # The person's account or session: expired, revoked, locked, deleted. Providers disagree on the code.
-            self.log.info("%s must sign in again: %s", user.name, error)
+        if self.link_existing_users != "verified_email" or claims.get("email_verified") is not True or not email:
             return False
-        # Our own configuration is wrong, which is no reason to throw everybody out at once.
-        self._no_attempt_before = time.monotonic() + PAUSE_AFTER_FAILURE
-        self.log.error("The provider refuses the hub's renewals: %s", error)
-        return self._tolerate(user, state)
+        return any(other.email.lower() == email.lower() for other in others)
 
-    async def _renew(self, user: Any, state: dict[str, Any]) -> dict[str, Any] | None:
-        refresh_token = state.get("refresh_token")
-        if refresh_token:
-            token_info = await self.get_token_info(None, self.build_refresh_token_request_params(refresh_token))
-            token_info["refresh_token"] = token_info.get("refresh_token") or refresh_token
-        elif time.time() < state["expires_at"]:
-            token_info = {name: state[name] for name in ("access_token", "token_type", "expires_at")}
-            token_info["obtained_at"] = time.time()
-        else:
-            return None
-        # A renewal need not bring an identity token; if it does, it is about the same person (Core 1.0 §12.2).
-        old_claims = state["id_claims"]
-        token_info["id_claims_are_new"] = "id_claims" in token_info
-        token_info.setdefault("id_claims", old_claims)
-        token_info["id_token"] = token_info.get("id_token") or state.get("id_token")
-        token_info["scope"] = token_info.get("scope") or state.get("scope") or ""
-        if any(token_info["id_claims"].get(name) != old_claims[name] for name in ("iss", "sub")):
-            raise InvalidToken("the renewed identity token is about somebody else")
-        model: dict[str, Any] = await self._token_to_auth_model(token_info)
-        if model["name"] != user.name:
-            raise InvalidToken("the person's user name has changed")
-        return model
+    # Sessions.
+
+    def has_session(self, user: Any, handler: Any) -> bool:
+        """Whether the browser that sends this request is signed in as `user`."""
+        row = self.store.session(user.name, handler.get_session_cookie())
+        if row is None:
+            return False
+        self.store.seen(row)
+        return True
+
+    async def open_session(self, handler: Any, user: Any) -> None:
+        """Remember a sign-in that has just succeeded in the browser that sends this request."""
+        self.forget_renewal(user.name)
+        state = await user.get_auth_state() or {}
+        claims = state.get("id_claims") or {}
+        id_token = state.get("id_token") or ""
+        self.store.open_session(
+            user.name,
+            handler.get_session_cookie(),
+            issuer=claims.get("iss", ""),
+            subject=claims.get("sub", ""),
+            provider_sid=claims.get("sid", "") if isinstance(claims.get("sid", ""), str) else "",
+            id_token=await encrypt({"id_token": id_token}) if id_token else b"",
+            address=handler.request.remote_ip or "",
+            browser=handler.request.headers.get("User-Agent", ""),
+        )
+        self.store.record(user.name, "sign-in", address=handler.request.remote_ip or "")
+
+    async def id_token_of(self, row: BrowserSession) -> str:
+        """The identity token that a session began with; empty where it is not there or cannot be decrypted."""
+        if not row.id_token:
+            return ""
+        try:
+            return str((await decrypt(row.id_token))["id_token"])
+        except Exception as error:  # whatever a changed key or a damaged value gives
+            self.log.warning("The identity token of a session cannot be decrypted: %s", type(error).__name__)
+            return ""
+
+    async def drop_tokens(self, user: Any) -> None:
+        """Give up the provider's tokens of a person who has signed out in the last browser."""
+        state = await user.get_auth_state() or {}
+        if "access_token" in state:
+            kept = {name: state[name] for name in ("id_claims", self.user_auth_state_key) if name in state}
+            await user.save_auth_state(kept)
+            await self.revoke_at_provider(state)
+        self.forget_renewal(user.name)
 
 
-def keep_to_one_person(
+def keep_browser_tokens(
     authenticator: SciServerAuthenticator, auth_model: dict[str, Any], existing: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """Keep a name's files from a second person who was given the same name.
-
-    A name can be taken again after its account was deleted at the provider. The subject identifier cannot (OpenID
-    Connect Core 1.0 §2), so a change of it under one name and one issuer is a different person.
-
-    Raises
-    ------
-    tornado.web.HTTPError
-        The hub knows the name as somebody else's.
-    """
+    """A sign-in with name and password proves who somebody is, but leaves a browser's tokens as they are."""
     new: dict[str, Any] | None = auth_model.get("auth_state")
-    known = (existing or {}).get("id_claims") or {}
-    arriving = (new or {}).get("id_claims") or {}
-    if known.get("iss") == arriving.get("iss") and known.get("sub") != arriving.get("sub"):
-        authenticator.log.error("%s is another person than before: sign-in refused", auth_model["name"])
-        raise web.HTTPError(
-            403,
-            f"The name {auth_model['name']} belonged to another account, whose files are still here. Ask an "
-            "administrator to remove that user from the hub, or choose another name.",
-        )
-    return new
+    if not new or not new.get("by_password"):
+        return new
+    return existing or {name: new[name] for name in ("id_claims", authenticator.user_auth_state_key)}

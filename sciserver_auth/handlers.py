@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from jupyterhub.handlers.base import SESSION_COOKIE_NAME
 from oauthenticator.oauth2 import (
     OAuthCallbackHandler,
     OAuthLoginHandler,
@@ -15,6 +17,7 @@ from oauthenticator.oauth2 import (
 from tornado import web
 from tornado.httputil import url_concat
 
+from sciserver_auth import access
 from sciserver_auth.oidc import OIDCError, ProviderUnavailable
 
 if TYPE_CHECKING:
@@ -124,6 +127,37 @@ class SciServerCallbackHandler(OAuthCallbackHandler):
         if not expected or not given or not secrets.compare_digest(given, expected):
             self.log.warning("A sign-in came back without the state it was started with")
             raise web.HTTPError(400, START_AGAIN)
+
+    def set_login_cookie(self, user: Any) -> None:
+        """Begin a session under a new id, unless this browser is signed in as `user` already.
+
+        An id that was in the browser before the sign-in may have been planted there (session fixation). A second
+        sign-in of the same person goes on with the session: its open notebooks shall not be cut off.
+        """
+        store = self.authenticator.store
+        before = self.get_current_user_cookie()
+        row = store.session(before.name, self.get_session_cookie()) if before else None
+        if row is None or before.name != user.name:
+            if row is not None:
+                access.end_session(self, before, row, "sign-out")
+            self._session_id = uuid.uuid4().hex
+            self._set_cookie(
+                SESSION_COOKIE_NAME,
+                self._session_id,
+                encrypted=False,
+                path=self.base_url,
+                # As long as the session: without, it would end with the browser's window.
+                expires_days=self.authenticator.session_lifetime / 86400,
+                **({"domain": self.domain} if self.subdomain_host else {}),
+            )
+        super().set_login_cookie(user)
+
+    async def login_user(self, data: Any = None) -> Any:
+        """The user who has signed in, whose session the authenticator knows from now on."""
+        user = await super().login_user(data)
+        if user is not None:
+            await self.authenticator.open_session(self, user)
+        return user
 
     async def get(self) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from oauthenticator.oauth2 import OAuthLogoutHandler
 from tornado.httputil import url_concat
 
+from sciserver_auth import access
 from sciserver_auth.handlers import canonical_origin
 from sciserver_auth.oidc import OIDCError
 
@@ -23,12 +24,16 @@ class SciServerLogoutHandler(OAuthLogoutHandler):
     authenticator: SciServerAuthenticator
     _id_token: str = ""
 
-    async def handle_logout(self) -> None:
-        await super().handle_logout()
+    async def default_handle_logout(self) -> None:
         user: Any = self.current_user
-        if user is not None and self.authenticator.enable_auth_state:
-            state = await user.get_auth_state() or {}
-            self._id_token = state.get("id_token") or ""
+        row = self.authenticator.store.session(user.name, self.get_session_cookie()) if user else None
+        if row is not None:
+            self._id_token = await self.authenticator.id_token_of(row)
+        await super().default_handle_logout()
+        if row is not None:
+            access.end_session(self, user, row, "sign-out")
+            if not self.authenticator.store.sessions(user.name):
+                await self.authenticator.drop_tokens(user)
 
     async def render_logout_page(self) -> None:
         url = await self._provider_logout_url()

@@ -24,6 +24,7 @@ REFRESH_INTERVAL = 3.5
 
 HUB_CONFIG = """
 import os
+from sciserver_common import scopes
 from sciserver_common.deployment import Deployment, proxy_command
 from sciserver_common.secrets import secret
 
@@ -41,19 +42,30 @@ c.JupyterHub.cookie_secret_file = f"{deployment.hub_dir}/cookie_secret"
 c.JupyterHub.spawner_class = "simple"
 c.JupyterHub.redirect_to_server = False
 c.JupyterHub.services = [
-    {"name": "portal", "url": f"http://{hub}:{deployment.service_port('portal')}", "oauth_no_confirm": True},
+    {
+        "name": "portal",
+        "url": f"http://{hub}:{deployment.service_port('portal')}",
+        "api_token": secret(deployment, "portal-service"),
+    },
     {"name": "tests", "api_token": secret(deployment, "tests")},
 ]
-c.JupyterHub.load_roles = [{"name": "tests", "scopes": ["admin:users", "admin:auth_state"], "services": ["tests"]}]
+c.JupyterHub.load_roles = [
+    {"name": "tests", "scopes": ["admin:users", "admin:auth_state", "tokens"], "services": ["tests"]},
+    {"name": "portal", "scopes": [scopes.SIGN_ON_PASSWORD, scopes.SIGN_ON_WATCH], "services": ["portal"]},
+]
+c.JupyterHub.trust_user_provided_tokens = True
+c.JupyterHub.custom_scopes = scopes.SCOPES
+c.JupyterHub.extra_user_scopes = set(scopes.USER_SCOPES)
+c.Spawner.server_token_scopes = scopes.SERVER_SCOPES
 os.environ["JUPYTERHUB_CRYPT_KEY"] = secret(deployment, "hub-crypt-key")
 c.JupyterHub.authenticator_class = "sciserver"
 # Much shorter than outside of tests, so that renewals happen in them.
-c.SciServerAuthenticator.auth_refresh_age = 1
 c.SciServerAuthenticator.refresh_interval = 3
 c.SciServerAuthenticator.issuer = deployment.service_url("portal")
 c.SciServerAuthenticator.backchannel_url = deployment.internal_url("portal")
 c.SciServerAuthenticator.client_secret = secret(deployment, "hub-oauth-client")
 c.SciServerAuthenticator.oauth_callback_url = f"{deployment.public_url}/hub/oauth_callback"
+c.SciServerAuthenticator.store_url = f"sqlite:///{deployment.hub_dir}/sign-on.sqlite"
 """
 
 
@@ -149,6 +161,10 @@ class Platform:
 
     @property
     def health_url(self) -> str:
+        return f"{self.deployment.internal_url('portal')}/health"
+
+    @property
+    def discovery_url(self) -> str:
         return f"{self.deployment.internal_url('portal')}/.well-known/openid-configuration"
 
     def start_portal(self) -> None:

@@ -174,7 +174,7 @@ def test_second_person_with_the_same_name_is_refused(platform: Platform) -> None
     browser = Browser(platform)
     page = browser.sign_in("reused")
     assert page.status_code == 403
-    assert "belonged to another account" in page.text
+    assert "belongs to another account" in page.text
     assert browser.get(f"{deployment.public_url}/hub/home", timeout=20).url.startswith(
         f"{deployment.public_url}/hub/login"
     )

@@ -1,0 +1,82 @@
+"""Ending access: one browser's session, all of them, or everything a person holds.
+
+Tokens that a page got in the name of a session (the hub's OAuth tokens) end with the session. Tokens that people made
+end when they are revoked or expire, a server's token with the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from sciserver_auth.oidc import OIDCError
+from sciserver_auth.store import BrowserSession
+
+
+def end_session(handler: Any, user: Any, row: BrowserSession, kind: str) -> None:
+    """End one session of `user`, with the tokens that servers and services hold in its name.
+
+    Parameters
+    ----------
+    handler
+        Any handler of the hub.
+    kind
+        What is written into the person's activity; a key of `store.KINDS`.
+    """
+    store = handler.authenticator.store
+    store.end_session(row)
+    for token in list(user.api_tokens):
+        if token.session_id and hashlib.sha256(token.session_id.encode()).hexdigest() == row.session_hash:
+            handler.db.delete(token)
+    handler.db.commit()
+    store.record(user.name, kind, address=row.address, detail=row.browser)
+
+
+async def end_all_sessions(handler: Any, user: Any, kind: str) -> int:
+    """Sign `user` out in every browser, here and at the provider; their number.
+
+    Afterwards a browser that was signed in asks for the password again, if the provider is the embedded portal. Others
+    have no such endpoint: there, the provider's own session may let a browser in again.
+    """
+    authenticator = handler.authenticator
+    rows = authenticator.store.sessions(user.name)
+    for row in rows:
+        authenticator.store.end_session(row)
+    for token in list(user.api_tokens):
+        if token.session_id:
+            handler.db.delete(token)
+    for code in list(user.orm_user.oauth_codes):
+        handler.db.delete(code)
+    handler.db.commit()
+    authenticator.store.record(user.name, kind)
+    issuers = {(identity.issuer, identity.subject) for identity in authenticator.store.identities(user.name)}
+    await authenticator.drop_tokens(user)
+    for issuer, subject in issuers:
+        if issuer == authenticator.issuer:
+            try:
+                await authenticator.end_sessions_at_provider(subject)
+            except OIDCError as error:
+                handler.log.error("The provider has not ended the sessions of %s: %s", user.name, error)
+    return len(rows)
+
+
+async def revoke_access(handler: Any, user: Any, kind: str = "access-revoked") -> None:
+    """End everything that `user` could act with: sessions, tokens, running servers. Files are kept.
+
+    Tokens go first, so that nothing can be done with them while the servers stop.
+    """
+    for token in list(user.api_tokens):
+        handler.db.delete(token)
+    handler.db.commit()
+    await end_all_sessions(handler, user, kind)
+    for name, spawner in list(user.spawners.items()):
+        if spawner.pending == "stop":
+            continue
+        if spawner.pending and spawner._spawn_future:
+            spawner._spawn_future.cancel()
+            # The hub needs a moment to notice, as in its own handler for an interrupted start.
+            await asyncio.sleep(1)
+        if spawner.active and not spawner.pending:
+            handler.log.warning("Stopping %s: access was revoked", spawner._log_name)
+            await handler.stop_single_user(user, name)
