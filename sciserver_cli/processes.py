@@ -280,7 +280,7 @@ def wait_answers(deployment: Deployment, supervisor: Supervisor, timeout: float 
     """
     paths = {
         "hub": "/hub/health",
-        "portal": deployment.service_prefix("portal") + ".well-known/openid-configuration",
+        "portal": deployment.service_prefix("portal") + "health",
     }
     deadline = time.monotonic() + timeout
     for name, path in paths.items():

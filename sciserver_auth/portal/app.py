@@ -9,23 +9,18 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from hypercorn.asyncio import serve
-from hypercorn.config import Config as HypercornConfig
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, validate
 from traitlets.config import Application, PyFileConfigLoader
 
+from sciserver_auth.portal.server import WSGIApp, serving
 from sciserver_auth.portal.settings import PortalError
 from sciserver_common.deployment import Deployment, DeploymentError
-
-# Checking a password keeps a thread busy for a tenth of a second: a few in parallel, but not the whole machine.
-THREADS = 8
 
 CLEANING_INTERVAL = 6 * 3600
 
@@ -43,6 +38,16 @@ class Portal(Application):
         "",
         help="""
         Configuration file to read: the hub's own, whose ``c.Portal`` section is used. Without one the defaults hold.
+        """,
+    ).tag(config=True)
+
+    identity_provider = Bool(
+        True,
+        help="""
+        Whether the portal keeps accounts and signs people in.
+
+        When off, the portal serves the token API and the client libraries' settings only: for deployments whose
+        people sign in at another provider, see `SciServerAuthenticator.issuer`.
         """,
     ).tag(config=True)
 
@@ -177,7 +182,7 @@ class Portal(Application):
         try:
             self.read_config(self.config_file)
             deployment = Deployment.load()
-            site = self.prepare(deployment)
+            site = self.prepare(deployment) if self.identity_provider else None
             asyncio.run(self.serve(site, deployment))
         except (PortalError, DeploymentError) as error:
             sys.exit(f"portal: {error}")
@@ -187,7 +192,7 @@ class Portal(Application):
             sys.exit(f"portal: the database cannot be used ({type(error).__name__}). Check Portal.database_url.")
 
     def prepare(self, deployment: Deployment) -> Flask:
-        """The application on a database that is migrated and has what it needs.
+        """The identity provider on a database that is migrated and has what it needs.
 
         Raises
         ------
@@ -204,45 +209,33 @@ class Portal(Application):
         provision(site, self, deployment)
         return site
 
-    async def serve(self, site: Flask, deployment: Deployment) -> None:
+    async def serve(self, site: Flask | None, deployment: Deployment) -> None:
         """Answer requests until the process is told to stop."""
-        from sciserver_auth.portal.site import PrefixMiddleware
-
-        host = deployment.internal_host or "127.0.0.1"
-        port = deployment.service_port("portal")
-        settings = HypercornConfig()
-        settings.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
-        settings.accesslog = None
-        settings.errorlog = None
-        settings.graceful_timeout = 2
-        settings.wsgi_max_body_size = 4 * 1024 * 1024
-        settings.include_server_header = False
-        try:
-            settings.create_sockets = _bound_once(settings)  # type: ignore[method-assign]
-        except OSError as error:
-            raise PortalError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="portal"))
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        self.log.info(
-            "Portal listens on http://%s:%s%s, public address %s/",
-            host,
-            port,
-            deployment.service_prefix("portal"),
-            deployment.service_url("portal"),
-        )
-        database = make_url(site.config["CANAILLE_SQL"]["DATABASE_URI"])
-        self.log.info("Accounts are in the %s database %s", database.get_backend_name(), database.database)
-        async with self._cleaning(site):
-            await serve(
-                PrefixMiddleware(site.wsgi_app, deployment),
-                settings,
-                shutdown_trigger=stop.wait,
-                mode="wsgi",
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(deployment, self._pages(site, deployment)))
+            self.log.info(
+                "Portal listens on %s, public address %s/",
+                deployment.internal_url("portal"),
+                deployment.service_url("portal"),
             )
+            if site is not None:
+                database = make_url(site.config["CANAILLE_SQL"]["DATABASE_URI"])
+                self.log.info("Accounts are in the %s database %s", database.get_backend_name(), database.database)
+                await stack.enter_async_context(self._cleaning(site))
+            await stop.wait()
         self.log.info("Portal stopped.")
+
+    @staticmethod
+    def _pages(site: Flask | None, deployment: Deployment) -> WSGIApp | None:
+        if site is None:
+            return None
+        from sciserver_auth.portal.site import PrefixMiddleware
+
+        return PrefixMiddleware(site.wsgi_app, deployment)
 
     @contextlib.asynccontextmanager
     async def _cleaning(self, site: Flask) -> AsyncIterator[None]:
@@ -264,9 +257,3 @@ class Portal(Application):
             yield
         finally:
             task.cancel()
-
-
-def _bound_once(settings: HypercornConfig) -> Any:
-    """Bind now, so that a taken port is our error and not one out of the server's tasks."""
-    sockets = settings.create_sockets()
-    return lambda: sockets

@@ -153,7 +153,7 @@ def test_without_mail_the_page_says_who_helps(portal_only: Platform) -> None:
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "Forwarded"])
 def test_forged_host_is_ignored(portal_only: Platform, header: str) -> None:
     value = "host=evil.example" if header == "Forwarded" else "evil.example"
-    answer = requests.get(portal_only.health_url, headers={header: value}, timeout=20)
+    answer = requests.get(portal_only.discovery_url, headers={header: value}, timeout=20)
     assert answer.status_code == 200
     assert "evil" not in answer.text
     document = answer.json()

@@ -1,0 +1,185 @@
+"""The portal's HTTP server: our own routes on Tornado, and the identity provider's pages (WSGI) in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError, RequestHandler
+from tornado.wsgi import WSGIContainer
+
+from sciserver_auth.portal.handlers import DROPPED, Handler
+from sciserver_auth.portal.settings import PortalError
+from sciserver_common.deployment import Deployment
+
+log = logging.getLogger("portal")
+
+# Checking a password keeps a thread busy for a tenth of a second: a few in parallel, but not the whole machine.
+THREADS = 8
+
+# Seconds that running requests get to end when the portal is stopped.
+GRACE = 2.0
+
+# Seconds until a connection on which nothing comes is closed, and that a request's body may take.
+IDLE_TIMEOUT = 300
+BODY_TIMEOUT = 60
+
+WSGIApp = Callable[..., Iterable[bytes]]
+Answer = tuple[str, list[tuple[str, str]], bytes]
+
+
+class Health(Handler):
+    """Whether the portal answers; its database was opened before it listened."""
+
+    def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.write({"status": "ok"})
+
+    head = get
+
+
+class NotFound(Handler):
+    """Everything that is not there."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        raise HTTPError(404)
+
+
+class Pages(Handler):
+    """The identity provider's pages.
+
+    The whole call of the WSGI application, its answer read and closed, is one job of the thread pool: its database
+    session belongs to the thread.
+    """
+
+    body_limit = 4 * 1024 * 1024
+
+    async def answer(self) -> None:
+        container: WSGIContainer = self.settings["container"]
+        body = self.body()
+        environ = container.environ(self.request)
+        # A body in chunks has no length; applications read nothing then.
+        environ["CONTENT_LENGTH"] = str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["wsgi.input"] = BytesIO(body)
+        loop = asyncio.get_running_loop()
+        status, headers, content = await loop.run_in_executor(
+            container.executor, call, container.wsgi_application, environ
+        )
+        code, _, reason = status.partition(" ")
+        self.set_status(int(code), reason)
+        for name in ["Content-Type", "X-Content-Type-Options", *(name for name, _ in headers)]:
+            self.clear_header(name)
+        for name, value in headers:
+            self.add_header(name, value)
+        await self.finish(content)
+
+    get = head = post = put = patch = delete = options = answer
+
+
+def call(application: WSGIApp, environ: dict[str, Any]) -> Answer:
+    """Status, headers and body that a WSGI application (PEP 3333) answers."""
+    started: list[Any] = []
+    written: list[bytes] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+        started[:] = [status, headers]
+        return written.append
+
+    chunks = application(environ, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+    status, headers = started
+    return status, headers, b"".join(written) + body
+
+
+ROUTES: list[tuple[str, type[RequestHandler]]] = [
+    ("/health", Health),
+]
+"""Paths below the portal's prefix and what answers there; everything else is the identity provider's."""
+
+
+def make_application(
+    deployment: Deployment, pages: WSGIApp | None, executor: Executor, **settings: Any
+) -> Application:
+    """The portal's routes.
+
+    Parameters
+    ----------
+    pages
+        WSGI application of the identity provider; None when the deployment uses another one.
+    executor
+        Threads for `pages`.
+    settings
+        For the handlers, in Tornado's way.
+    """
+    prefix = deployment.service_prefix("portal").rstrip("/")
+    return Application(
+        [(_pattern(prefix + path), handler) for path, handler in ROUTES],
+        default_handler_class=Pages if pages else NotFound,
+        container=WSGIContainer(pages, executor) if pages else None,
+        running=set(),
+        log_function=lambda handler: None,
+        **settings,
+    )
+
+
+def _pattern(path: str) -> str:
+    """Regular expression for a path with ``{name}`` in it.
+
+    Slashes may be doubled: clients put addresses together from pieces, and a redirect would lose the body (contract
+    §0, "Double slashes").
+    """
+    return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path)).replace("/", "/+") + "/*"
+
+
+@contextlib.asynccontextmanager
+async def serving(deployment: Deployment, pages: WSGIApp | None, **settings: Any) -> AsyncIterator[None]:
+    """Answer requests while the context lasts; then let running ones end, for `GRACE` seconds at most.
+
+    Raises
+    ------
+    PortalError
+        The port is taken.
+    """
+    host = deployment.internal_host or "127.0.0.1"
+    port = deployment.service_port("portal")
+    try:
+        sockets = bind_sockets(port, host)
+    except OSError as error:
+        raise PortalError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="portal")
+    application = make_application(deployment, pages, executor, **settings)
+    server = HTTPServer(
+        application,
+        max_body_size=DROPPED,
+        body_timeout=BODY_TIMEOUT,
+        idle_connection_timeout=IDLE_TIMEOUT,
+    )
+    server.add_sockets(sockets)
+    try:
+        yield
+    finally:
+        server.stop()
+        running = application.settings["running"]
+        late = (await asyncio.wait(running, timeout=GRACE))[1] if running else ()
+        await server.close_all_connections()
+        executor.shutdown(wait=False, cancel_futures=True)
+        if late:
+            log.warning("Stopped before %d requests were answered", len(late))
+            # The interpreter would wait for their threads, and one may wait for a mail server.
+            os._exit(0)
