@@ -43,7 +43,7 @@ class AccountPageHandler(BaseHandler):
     """``/hub/account``: the own account."""
 
     async def prepare(self) -> None:
-        request_address.set(self.request.remote_ip)
+        request_address.set(self.request.remote_ip or "")
         await super().prepare()
 
     @web.authenticated

@@ -36,7 +36,7 @@ class AccountAPIHandler(APIHandler):
     """What the handlers below share."""
 
     async def prepare(self) -> None:
-        request_address.set(self.request.remote_ip)
+        request_address.set(self.request.remote_ip or "")
         await super().prepare()
 
     @property
@@ -60,7 +60,8 @@ class AccountAPIHandler(APIHandler):
 
     def session_model(self, row: BrowserSession) -> dict[str, Any]:
         """A session; `current` says whether this request is part of it."""
-        own = None if self._token_authenticated else self.store.session(row.user, self.get_session_cookie())
+        by_token = getattr(self, "_token_authenticated", False)
+        own = None if by_token else self.store.session(row.user, self.get_session_cookie())
         return {
             "key": row.key,
             "user": row.user,

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from tornado import web
 from traitlets import Integer, TraitError, default, validate
 
+from sciserver_auth.account_tokens import request_address
 from sciserver_auth.oidc import InvalidToken, OIDCError, ProviderRefused, ProviderUnavailable
 from sciserver_auth.provider_client import ProviderClient
 
@@ -93,6 +94,8 @@ class TokenRenewal(ProviderClient):
         bool or dict
             True: nothing to change. False: a new sign-in is needed. A dictionary: what `authenticate` returns.
         """
+        if handler is not None:
+            request_address.set(handler.request.remote_ip or "")
         if not self.enable_auth_state:
             return True
         by_cookie = getattr(handler, "_jupyterhub_user", None) is user and not getattr(
