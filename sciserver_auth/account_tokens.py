@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,10 +21,19 @@ _SERVER_NOTES = ("Server at /", "retrieved from spawner ")
 request_address: ContextVar[str] = ContextVar("request_address", default="")
 """Where the current request comes from. Tokens come and go in the hub's own handlers, which tell nobody."""
 
-quiet: ContextVar[bool] = ContextVar("quiet", default=False)
-"""Whether tokens come and go without a line of activity: whoever sets it writes one that says more."""
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 _PENDING = "sciserver_token_activity"
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Tokens come and go without a line of activity: whoever uses this writes one that says more."""
+    before = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
 
 
 def is_personal(token: orm.APIToken) -> bool:
@@ -53,7 +64,7 @@ def record_tokens(store: Store, database: Any) -> None:
 
     def collect(session: Any, context: Any) -> None:
         pending = session.info.setdefault(_PENDING, [])
-        if quiet.get():
+        if _quiet.get():
             return
         now = utcnow(with_tz=False)
         for kind, objects in (("token-made", session.new), ("token-revoked", session.deleted)):

@@ -12,6 +12,7 @@ from jupyterhub.orm import APIToken
 from jupyterhub.utils import isoformat
 from tornado import web
 
+from sciserver_auth.account_tokens import unrecorded
 from sciserver_auth.oidc import OIDCError, ProviderRefused, ProviderUnavailable
 from sciserver_auth.provider_client import PasswordSignIn, PasswordsNotSupported
 from sciserver_common.scopes import SIGN_ON_PASSWORD, TOKEN_API_SCOPES
@@ -58,7 +59,8 @@ class PasswordHandler(APIHandler):
         user = await self.auth_to_user(model)
         # They have proved the password; nobody needs them any more.
         await self.authenticator.revoke_at_provider(tokens)
-        token = user.new_api_token(note=NOTE, expires_in=lifetime, scopes=TOKEN_API_SCOPES)
+        with unrecorded():
+            token = user.new_api_token(note=NOTE, expires_in=lifetime, scopes=TOKEN_API_SCOPES)
         stored = APIToken.find(self.db, token)
         self.authenticator.store.record(user.name, "token-by-password", address=address or "")
         self.set_header("Cache-Control", "no-store")
