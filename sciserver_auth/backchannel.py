@@ -12,14 +12,12 @@ from typing import Any
 from jupyterhub.handlers.base import BaseHandler
 from tornado import web
 
-from sciserver_auth import access
+from sciserver_auth import access, events
 from sciserver_auth.oidc import InvalidToken, OIDCError
 from sciserver_auth.store import BrowserSession
 
-RISC = "https://schemas.openid.net/secevent/risc/event-type/"
-ACCOUNT_DISABLED = f"{RISC}account-disabled"
-ACCOUNT_PURGED = f"{RISC}account-purged"
-"""RISC Profile 1.0 §2.2, §2.3: the account was locked, or deleted for good."""
+# Everything that the person could act with ends, not only sessions.
+ACCOUNT_EVENTS = {events.ACCOUNT_DISABLED, events.ACCOUNT_PURGED}
 
 # What a logout token can be at most; ours has about 1,000 characters.
 LONGEST_TOKEN = 20_000
@@ -52,15 +50,17 @@ class BackchannelLogoutHandler(BaseHandler):
             provider = self.authenticator.provider
             # The keys' address is in the provider's description of itself.
             await provider.metadata()
+        except OIDCError as error:
+            self._come_again(error)
+            return
+        try:
             claims = await provider.verify_logout(tokens[0])
         except InvalidToken as error:
             self.log.warning("Back-channel logout refused: %s", error)
             self._refuse(400, "invalid_request", f"{str(error)[:1].upper()}{str(error)[1:]}.")
             return
         except OIDCError as error:
-            self.log.error("Back-channel logout: the provider's keys cannot be had: %s", error)
-            self.set_header("Retry-After", "10")
-            self._refuse(503, "temporarily_unavailable", "The provider's keys cannot be fetched at the moment.")
+            self._come_again(error)
             return
         try:
             await self._sign_out(claims)
@@ -79,7 +79,7 @@ class BackchannelLogoutHandler(BaseHandler):
             if moment is None or row.created <= moment:
                 self._end(row)
         identity = store.identity(issuer, subject) if subject else None
-        if identity is not None and not {ACCOUNT_DISABLED, ACCOUNT_PURGED}.isdisjoint(claims["events"]):
+        if identity is not None and not ACCOUNT_EVENTS.isdisjoint(claims["events"]):
             user = self.find_user(identity.user)
             if user is not None:
                 self.log.warning("The provider has closed the account of %s: all access ends", user.name)
@@ -92,6 +92,11 @@ class BackchannelLogoutHandler(BaseHandler):
         else:
             self.log.info("The provider has signed %s out", user.name)
             access.end_session(self, user, row, ACTIVITY)
+
+    def _come_again(self, error: OIDCError) -> None:
+        self.log.error("Back-channel logout: the provider's keys cannot be had: %s", error)
+        self.set_header("Retry-After", "10")
+        self._refuse(503, "temporarily_unavailable", "The provider's keys cannot be fetched at the moment.")
 
     def _refuse(self, status: int, error: str, description: str) -> None:
         """§2.8: an error as in RFC 6749 §5.2."""

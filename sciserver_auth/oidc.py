@@ -17,6 +17,8 @@ from urllib.parse import urlencode
 import jwt
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 
+from sciserver_auth import events
+
 # Asymmetric ones only. "none" is no signature, and with HS* a provider's public key could be passed off as the secret.
 SIGNING_ALGORITHMS = (
     "RS256",
@@ -35,8 +37,6 @@ DISCOVERY_ATTEMPTS = 3
 DISCOVERY_AGE = 3600.0
 KEYS_MIN_INTERVAL = 30.0
 KEYS_AGE = 3600.0
-
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 # Back-Channel Logout 1.0 §2.4 recommends the first one; providers older than it send the second, or none.
 LOGOUT_TYPES = {"logout+jwt", "jwt"}
@@ -253,8 +253,8 @@ class Provider:
         claims, _ = await self._decode(
             logout_token, _LOGOUT_TOKEN, require=["iss", "aud", "exp", "iat", "jti", "events"], types=LOGOUT_TYPES
         )
-        events = claims["events"]
-        if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict):
+        announced = claims["events"]
+        if not isinstance(announced, dict) or not isinstance(announced.get(events.LOGOUT), dict):
             raise InvalidToken("the token announces no logout")
         # §2.4: what an identity token of ours always has, so that one cannot pass for the other.
         if "nonce" in claims:

@@ -10,6 +10,12 @@ site
     The WSGI application: Canaille, our corrections to it, and the URL prefix.
 provisioning
     What must exist in the database: the hub's client and the administrators' group.
+sessions
+    When sessions and tokens end before their time.
+notices, delivery
+    What happened to accounts, written down with the change and delivered to the hub.
+sign_out
+    The hub's way to sign somebody out everywhere.
 accounts
     Accounts for the operator's command.
 """

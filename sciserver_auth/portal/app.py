@@ -226,6 +226,7 @@ class Portal(Application):
                 database = make_url(site.config["CANAILLE_SQL"]["DATABASE_URI"])
                 self.log.info("Accounts are in the %s database %s", database.get_backend_name(), database.database)
                 await stack.enter_async_context(self._cleaning(site))
+                await stack.enter_async_context(self._delivering(site, deployment))
             await stop.wait()
         self.log.info("Portal stopped.")
 
@@ -236,6 +237,11 @@ class Portal(Application):
         from sciserver_auth.portal.site import PrefixMiddleware
 
         return PrefixMiddleware(site.wsgi_app, deployment)
+
+    def _delivering(self, site: Flask, deployment: Deployment) -> contextlib.AbstractAsyncContextManager[None]:
+        from sciserver_auth.portal.delivery import delivering
+
+        return delivering(site, deployment, self.log)
 
     @contextlib.asynccontextmanager
     async def _cleaning(self, site: Flask) -> AsyncIterator[None]:

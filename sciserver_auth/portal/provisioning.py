@@ -46,7 +46,9 @@ def _ensure_hub_client(portal: Portal, deployment: Deployment) -> None:
         "client_uri": deployment.public_url,
         "redirect_uris": [f"{hub}/oauth_callback"],
         "post_logout_redirect_uris": [f"{hub}/login", f"{hub}/"],
-        "grant_types": ["authorization_code", "refresh_token"],
+        # "password" (RFC 6749 §4.3) is deprecated, but the client libraries sign in with name and password and know
+        # nothing else (contract §2.1). Only the hub can use it, for its token API.
+        "grant_types": ["authorization_code", "refresh_token", "password"],
         "response_types": ["code"],
         "scope": ["openid", "profile", "email", "groups"],
         "token_endpoint_auth_method": "client_secret_basic",

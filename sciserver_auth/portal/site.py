@@ -18,11 +18,13 @@ from canaille.app.session import logout_all_users
 from canaille.backends.sql.backend import SQLBackend
 from canaille.core.endpoints import forms
 from canaille.oidc import metadata, provider
+from canaille.oidc.endpoints import well_known
 from flask import Flask, Response, abort, redirect, request
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from sciserver_auth.names import PORTAL_NAME_RULE, is_portal_name
+from sciserver_auth.portal import notices, sessions, sign_out
 from sciserver_auth.portal.settings import canaille_settings, forget_environment, public_host
 from sciserver_common.deployment import Deployment
 
@@ -53,13 +55,19 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     if not event.contains(Engine, "connect", _prepare_sqlite):
         event.listen(Engine, "connect", _prepare_sqlite)
     _correct_issuer(deployment.service_url("portal"))
+    _describe_logout(deployment.service_url("portal"))
     _restrict_names()
+    sessions.install()
     provider.EndSessionEndpoint.end_session = _end_all_sessions
     site = canaille.create_app(config=settings)
     _secure_cookies(site, deployment)
     _add_hooks(site, deployment)
     # Otherwise an error of the database writes tokens and password hashes into the log.
     SQLBackend.engine.hide_parameters = True
+    sessions.create_tables(SQLBackend.engine)
+    notices.create_tables(SQLBackend.engine)
+    site.extensions["sciserver-watch"] = notices.Watch(SQLBackend.session_factory)
+    sign_out.add_route(site)
     site.config["OAUTH2_TOKEN_EXPIRES_IN"] = {
         "authorization_code": portal.token_lifetime,
         "refresh_token": portal.token_lifetime,
@@ -157,6 +165,23 @@ def _correct_issuer(issuer: str) -> None:
 
     provider.get_issuer = get_issuer
     metadata.get_issuer = get_issuer
+
+
+def _describe_logout(issuer: str) -> None:
+    """Add what we have added to the discovery document (Back-Channel Logout 1.0 §2.1).
+
+    Logout tokens name the person, never a session: each of them ends all sessions of an account.
+    """
+
+    def openid_configuration() -> dict[str, Any]:
+        return {
+            **metadata.openid_configuration(),
+            "backchannel_logout_supported": True,
+            "backchannel_logout_session_supported": False,
+            sign_out.DISCOVERY_KEY: f"{issuer}{sign_out.PATH}",
+        }
+
+    well_known.openid_configuration = openid_configuration
 
 
 def _end_all_sessions(endpoint: Any, end_session_request: Any) -> None:
