@@ -80,9 +80,9 @@ def test_other_host_name_leads_to_the_canonical_one(platform: Platform) -> None:
     deployment = platform.deployment
     accounts.add_user(deployment, "elsewhere", PASSWORD)
     browser = Browser(platform)
-    page = browser.get(f"http://localhost:{deployment.port}/hub/oauth_login?next=/hub/token", timeout=20)
+    page = browser.get(f"http://localhost:{deployment.port}/hub/oauth_login?next=/hub/account", timeout=20)
     page = browser.enter_password(page, "elsewhere")
-    assert page.url == f"{deployment.public_url}/hub/token"
+    assert page.url == f"{deployment.public_url}/hub/account"
     # A proxy that changes the Host header must not send the browser round in circles.
     answer = requests.get(
         f"{deployment.public_url}/hub/oauth_login?canonical=1",
