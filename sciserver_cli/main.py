@@ -101,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         if name == "add":
             command.add_argument("--admin", action="store_true", help="may manage users and the hub")
             command.add_argument("--email", help="address for the portal's mails")
+    for name, locked, text in (
+        ("lock", True, "End all access of a person: nobody signs in, tokens are void, servers stop, files stay."),
+        ("unlock", False, "Let a person sign in again."),
+    ):
+        command = user.add_parser(name, help=text, description=text, parents=[common])
+        command.set_defaults(run=user_lock, locked=locked)
+        command.add_argument("name", metavar="NAME", help="user name")
 
     image = commands.add_parser("image", help="Images of the notebook servers.").add_subparsers(required=True)
     command = image.add_parser(
@@ -307,6 +314,20 @@ def user_password(options: argparse.Namespace) -> Result:
     with _accounts() as accounts:
         accounts.set_password(deployment, options.name, password, config_file=str(processes.CONFIG_FILE))
     return {"name": options.name, "text": f"The password of {options.name} was changed."}
+
+
+def user_lock(options: argparse.Namespace) -> Result:
+    """`sciserver user lock` and `unlock`."""
+    deployment = _made(options)
+    with _accounts() as accounts:
+        accounts.set_locked(deployment, options.name, options.locked, config_file=str(processes.CONFIG_FILE))
+    if not options.locked:
+        text = f"{options.name} can sign in again."
+    elif processes.Supervisor(deployment).is_running():
+        text = f"{options.name} is locked. Sessions, tokens and servers end within seconds."
+    else:
+        text = f"{options.name} is locked. The platform is down: tokens end, and servers stop, when it is up again."
+    return {"name": options.name, "locked": options.locked, "text": text}
 
 
 def image_build(options: argparse.Namespace) -> Result:

@@ -57,7 +57,7 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
         page = (tmp_path / f"{cls.__name__}.rst").read_text()
         assert all(f"c.{cls.__name__}.{name}" in page for name in generated.own_options(cls))
     page = (tmp_path / "command-line.rst").read_text()
-    for command in ("up", "down", "status", "doctor", "logs", "user add", "image build"):
+    for command in ("up", "down", "status", "doctor", "logs", "user add", "user lock", "image build"):
         assert f"sciserver {command}\n" in page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -79,6 +80,25 @@ def set_password(deployment: Deployment, name: str, password: str, *, config_fil
             raise AccountError(f"There is no user {name!r}.")
         user.password_failure_timestamps = []
         Backend.instance.set_user_password(user, password)
+
+
+def set_locked(deployment: Deployment, name: str, locked: bool, *, config_file: str | None = None) -> None:
+    """Lock an account, or unlock it.
+
+    While it is locked nobody signs in with it. The running portal also has the hub end all access of the person:
+    sessions, tokens and servers (`sciserver_auth.portal.notices`).
+
+    Raises
+    ------
+    AccountError
+        There is no such user.
+    """
+    with _database(deployment, config_file):
+        user = Backend.instance.get(models.User, user_name=name)
+        if not user:
+            raise AccountError(f"There is no user {name!r}.")
+        user.lock_date = datetime.datetime.now(datetime.UTC) if locked else None
+        Backend.instance.save(user)
 
 
 def user_exists(deployment: Deployment, name: str, *, config_file: str | None = None) -> bool:
