@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -14,6 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 CLIENT_ID = "jupyterhub"
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+RISC = "https://schemas.openid.net/secevent/risc/event-type/"
 
 
 class OIDCServer:
@@ -25,6 +28,7 @@ class OIDCServer:
         self.issuer = self.url
         self.lifetime = 3600
         self.down = False
+        self.keys_down = False
         self.refusal: str | None = None
         self.claims: dict[str, Any] = {
             "sub": "1234",
@@ -36,10 +40,13 @@ class OIDCServer:
         self.refresh_token = secrets.token_urlsafe(12)
         self.access_token = secrets.token_urlsafe(12)
         self.basic_seen: list[str] = []
+        self.code = ""
+        self.nonce: str | None = None
         self.rotate_key()
         application = web.Application(
             [
                 (r"/realm/\.well-known/openid-configuration", _Handler, {"server": self, "name": "discovery"}),
+                (r"/realm/(?:authorize)", _Handler, {"server": self, "name": "authorize"}),
                 (r"/realm/(?:jwks)", _Handler, {"server": self, "name": "jwks"}),
                 (r"/realm/(?:token)", _Handler, {"server": self, "name": "token"}),
                 (r"/realm/(?:userinfo)", _Handler, {"server": self, "name": "userinfo"}),
@@ -63,6 +70,31 @@ class OIDCServer:
         headers = {"kid": self.kid if kid == "" else kid} if kid is not None else {}
         return jwt.encode(claims, self.key if key is None else key, algorithm=alg, headers=headers)
 
+    def logout_token(
+        self,
+        *,
+        key: Any = None,
+        alg: str = "RS256",
+        kid: str | None = "",
+        typ: str | None = "logout+jwt",
+        **changes: Any,
+    ) -> str:
+        """A logout token about the user; None takes a claim out."""
+        now = int(time.time())
+        claims = {
+            "iss": self.issuer,
+            "aud": CLIENT_ID,
+            "sub": self.claims["sub"],
+            "iat": now,
+            "exp": now + 120,
+            "jti": secrets.token_hex(8),
+            "events": {LOGOUT_EVENT: {}},
+            **changes,
+        }
+        claims = {name: value for name, value in claims.items() if value is not None}
+        headers = {"kid": kid or self.kid, "typ": typ}
+        return jwt.encode(claims, self.key if key is None else key, algorithm="RS256", headers=headers)
+
     def discovery(self, request: web.RequestHandler) -> dict[str, Any]:
         return {
             "issuer": self.issuer,
@@ -72,12 +104,24 @@ class OIDCServer:
             "jwks_uri": f"{self.issuer}/jwks",
         }
 
-    def jwks(self, request: web.RequestHandler) -> dict[str, Any]:
+    def authorize(self, request: web.RequestHandler) -> None:
+        """Sign the user in at once: there is one, and no page."""
+        self.code = secrets.token_urlsafe(12)
+        self.nonce = request.get_query_argument("nonce", None)
+        answer = {"code": self.code, "state": request.get_query_argument("state")}
+        request.redirect(f"{request.get_query_argument('redirect_uri')}?{urlencode(answer)}")
+
+    def jwks(self, request: web.RequestHandler) -> dict[str, Any] | None:
+        if self.keys_down:
+            request.set_status(503)
+            return None
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
         unusable = {"kty": "XYZ", "kid": "new kind"}
         return {"keys": [unusable, {**public, "kid": self.kid, "use": "sig", "alg": "RS256"}]}
 
     def token(self, request: web.RequestHandler) -> dict[str, Any] | None:
+        if request.get_body_argument("code", ""):
+            return self.first_tokens(request)
         if self.refusal or request.get_body_argument("refresh_token") != self.refresh_token:
             request.set_status(401 if self.refusal == "invalid_client" else 400)
             return {"error": self.refusal or "invalid_grant"}
@@ -86,6 +130,21 @@ class OIDCServer:
         return {
             "access_token": self.access_token,
             "refresh_token": self.refresh_token,
+            "token_type": "Bearer",
+            "expires_in": self.lifetime,
+        }
+
+    def first_tokens(self, request: web.RequestHandler) -> dict[str, Any]:
+        if not self.code or request.get_body_argument("code") != self.code:
+            request.set_status(400)
+            return {"error": "invalid_grant"}
+        self.code = ""
+        self.refresh_token = secrets.token_urlsafe(12)
+        self.access_token = secrets.token_urlsafe(12)
+        return {
+            "access_token": self.access_token,
+            "refresh_token": self.refresh_token,
+            "id_token": self.id_token(nonce=self.nonce),
             "token_type": "Bearer",
             "expires_in": self.lifetime,
         }
@@ -106,6 +165,8 @@ class _Handler(web.RequestHandler):
         if self.server.down:
             self.set_status(503)
             return
-        self.write(getattr(self.server, self.name)(self))
+        answer = getattr(self.server, self.name)(self)
+        if answer is not None:
+            self.write(answer)
 
     post = get
