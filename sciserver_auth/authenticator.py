@@ -10,17 +10,18 @@ from typing import Any
 
 from jupyterhub.crypto import decrypt, encrypt
 from tornado import web
-from traitlets import CaselessStrEnum, Integer, Unicode, default
+from traitlets import CaselessStrEnum, Integer, TraitError, Unicode, default
 
-from sciserver_auth import password
+from sciserver_auth import account, backchannel, changes, password
+from sciserver_auth.account_tokens import record_tokens
+from sciserver_auth.claims import without_unverified_email
 from sciserver_auth.handlers import SciServerCallbackHandler, SciServerLoginHandler
 from sciserver_auth.logout import SciServerLogoutHandler
-from sciserver_auth.names import is_hub_name
-from sciserver_auth.renewal import TokenRenewal
+from sciserver_auth.mapping import ClaimsMapping
 from sciserver_auth.store import BrowserSession, Store
 
 
-class SciServerAuthenticator(TokenRenewal):
+class SciServerAuthenticator(ClaimsMapping):
     """Sign-in through OpenID Connect: the embedded portal, or any other provider by configuration."""
 
     login_handler = SciServerLoginHandler
@@ -58,34 +59,7 @@ class SciServerAuthenticator(TokenRenewal):
         """,
     )
 
-    groups_claim = Unicode(
-        "groups",
-        config=True,
-        help="""
-        Claim with the names of the person's groups; they become the hub's groups at each sign-in and renewal.
-        """,
-    )
-
     login_service = Unicode("SciServer", config=True, help="""Name on the hub's sign-in button.""")
-
-    user_auth_state_key = "user_claims"
-
-    @default("username_claim")
-    def _default_username_claim(self) -> str:
-        return "preferred_username"
-
-    @default("manage_groups")
-    def _default_manage_groups(self) -> bool:
-        return True
-
-    @default("admin_groups")
-    def _default_admin_groups(self) -> set[str]:
-        return {"admin"}
-
-    @default("allow_all")
-    def _default_allow_all(self) -> bool:
-        # Whoever has an account may come in, unless the site says who: then its lists decide.
-        return not (self.allowed_users or self.allowed_groups or self.allowed_scopes or self.allow_existing_users)
 
     @default("reconcile_auth_state_hook")
     def _default_reconcile_auth_state_hook(self) -> Any:
@@ -93,6 +67,9 @@ class SciServerAuthenticator(TokenRenewal):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if self.link_existing_users == "name" and len(self.strip_domains) > 1:
+            # ada@one.edu and ada@two.edu would be one user, with one person's files.
+            raise TraitError('link_existing_users = "name" needs names of one origin: use one of strip_domains only')
         self._store: Store | None = None
 
     @property
@@ -104,7 +81,9 @@ class SciServerAuthenticator(TokenRenewal):
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         """The hub's additional routes; they come before its own."""
-        modules = (password,)
+        self.changes = changes.Changes(app)
+        record_tokens(self.store, app.db)
+        modules = (account, backchannel, changes, password)
         return [*super().get_handlers(app), *(route for module in modules for route in module.default_handlers)]
 
     def delete_user(self, user: Any) -> None:
@@ -113,29 +92,7 @@ class SciServerAuthenticator(TokenRenewal):
         self.forget_renewal(user.name)
         super().delete_user(user)
 
-    # Names and groups.
-
-    def user_info_to_username(self, user_info: dict[str, Any]) -> str:
-        """The hub's name for the person.
-
-        Raises
-        ------
-        tornado.web.HTTPError
-            The provider gives none, or one that cannot be the name of a directory and a container.
-        """
-        claim = self.username_claim
-        name = claim(user_info) if callable(claim) else user_info.get(claim)
-        if not isinstance(name, str) or not name:
-            self.log.error("The provider sends no claim %r", claim if isinstance(claim, str) else "(callable)")
-            raise web.HTTPError(403, "The sign-in service has told us no user name for you. Ask an administrator.")
-        if not is_hub_name(self.normalize_username(name)):
-            self.log.warning("A user name that the provider sent is not usable here: %r", name[:80])
-            raise web.HTTPError(
-                403,
-                "Your user name cannot be used here: it must start with a letter and consist of letters, digits and "
-                "the characters . _ - @ + only, at most 63 in all. Ask an administrator.",
-            )
-        return name
+    # Who somebody is.
 
     def build_auth_state_dict(self, token_info: dict[str, Any], user_info: dict[str, Any]) -> dict[str, Any]:
         """What is kept, encrypted, for the renewal and the logout."""
@@ -149,13 +106,6 @@ class SciServerAuthenticator(TokenRenewal):
             state["by_password"] = True
         return state
 
-    async def get_user_groups(self, auth_state: dict[str, Any]) -> set[str]:
-        """Groups out of the claim; a person in no group is no error."""
-        groups = auth_state[self.user_auth_state_key].get(self.groups_claim) or []
-        if isinstance(groups, str):
-            groups = [groups]
-        return {group for group in groups if isinstance(group, str) and group} if isinstance(groups, list) else set()
-
     async def update_auth_model(self, auth_model: dict[str, Any]) -> dict[str, Any]:
         """Add the name that pages and shared notebooks show; take the hub's name of a linked account."""
         state = auth_model["auth_state"]
@@ -163,8 +113,8 @@ class SciServerAuthenticator(TokenRenewal):
         if identity is not None and identity.user != auth_model["name"]:
             auth_model["name"] = identity.user
             auth_model["admin"] = True if identity.user in self.admin_users else None
-        claims = state[self.user_auth_state_key]
-        shown = claims.get("name")
+        auth_model = await super().update_auth_model(auth_model)
+        shown = state[self.user_auth_state_key].get("name")
         if not isinstance(shown, str) or not shown.strip():
             shown = auth_model["name"]
         auth_model["user_info"] = {"name": auth_model["name"], "display_name": shown.strip()[:200]}
@@ -212,7 +162,8 @@ class SciServerAuthenticator(TokenRenewal):
     def _may_link(self, claims: dict[str, Any], email: str | None, others: list[Any]) -> bool:
         if self.link_existing_users == "name":
             return True
-        if self.link_existing_users != "verified_email" or claims.get("email_verified") is not True or not email:
+        verified = without_unverified_email(claims, vouched=self.provider_verifies_email)
+        if self.link_existing_users != "verified_email" or not email or "email" not in verified:
             return False
         return any(other.email.lower() == email.lower() for other in others)
 

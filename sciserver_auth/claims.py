@@ -169,13 +169,15 @@ def user_name(name: str, *, allowed_domains: Collection[str] = (), strip_domains
     return local if domain in {stripped.lower() for stripped in strip_domains} else name.strip()
 
 
-def renewable(claims: Mapping[str, Any], groups_claim: Any) -> dict[str, Any]:
-    """Claims of an old identity token that may still be used beside what the provider says now.
+def without_paths(claims: Mapping[str, Any], paths: Iterable[str] | None) -> dict[str, Any]:
+    """The claims that no path leads into; with None, which is "anywhere", the standard ones only.
 
-    A person who has left the last group has no such claim any more, and the old token's must not live on. Where groups
-    are made by a function, everything outside the standard may be what it reads.
+    For the claims of an old identity token. A person who has lost the last group or role has no such claim any more,
+    and what the old token says about it must not live on.
     """
-    if isinstance(groups_claim, str):
-        # The first name of the path, whichever dots it contains.
-        return {name: value for name, value in claims.items() if not f"{groups_claim}.".startswith(f"{name}.")}
-    return {name: value for name, value in claims.items() if name in STANDARD_CLAIMS}
+    if paths is None:
+        return {name: value for name, value in claims.items() if name in STANDARD_CLAIMS}
+    # The first name of a path, whichever dots it contains.
+    return {
+        name: value for name, value in claims.items() if not any(f"{path}.".startswith(f"{name}.") for path in paths)
+    }

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ class Request:
         self._jupyterhub_user = user
         self._token_authenticated = by_token
         self.session_id = session_id
+        self.request = SimpleNamespace(remote_ip="127.0.0.1")
 
     def get_session_cookie(self) -> str:
         return self.session_id
@@ -57,6 +59,8 @@ def authenticator(server: OIDCServer, tmp_path: Path) -> Iterator[SciServerAuthe
     config.SciServerAuthenticator.issuer = server.issuer
     config.SciServerAuthenticator.client_secret = "a client secret"
     config.SciServerAuthenticator.store_url = f"sqlite:///{tmp_path}/store.sqlite"
+    config.SciServerAuthenticator.allow_all = True
+    config.SciServerAuthenticator.admin_groups = {"admin"}
     authenticator = SciServerAuthenticator(config=config)
     authenticator.store.open_session("ada", SESSION)
     yield authenticator
@@ -269,9 +273,23 @@ async def test_groups_claim(authenticator: SciServerAuthenticator, claim: Any, e
 
 
 def test_who_may_come_in() -> None:
-    assert SciServerAuthenticator().allow_all
     config = Config()
+    config.SciServerAuthenticator.oauth_callback_url = "https://sciserver.example.org/hub/oauth_callback"
+    config.SciServerAuthenticator.issuer = "https://sciserver.example.org/services/portal"
+    assert SciServerAuthenticator(config=config).allow_all
+    assert SciServerAuthenticator(config=config).admin_groups == {"admin"}
     config.SciServerAuthenticator.allowed_groups = {"staff"}
+    assert not SciServerAuthenticator(config=config).allow_all
+    # At another provider, nobody was told that an account, or a group of that name, means anything here.
+    config = Config()
+    config.SciServerAuthenticator.oauth_callback_url = "https://sciserver.example.org/hub/oauth_callback"
+    for issuer in ("https://login.example.org/realms/astro", "https://other.example.org/services/portal", ""):
+        config.SciServerAuthenticator.issuer = issuer
+        assert not SciServerAuthenticator(config=config).allow_all
+        assert SciServerAuthenticator(config=config).admin_groups == set()
+    config.SciServerAuthenticator.required_claims = {"idp": ["https://idp.example.edu"]}
+    assert SciServerAuthenticator(config=config).allow_all
+    config.SciServerAuthenticator.allowed_users = {"ada"}
     assert not SciServerAuthenticator(config=config).allow_all
 
 
