@@ -15,6 +15,7 @@ from traitlets import HasTraits, TraitType, Undefined
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_cli.main import _parser
+from sciserver_common import scopes
 from sciserver_spawner.spawner import SciServerSpawner
 
 CLASSES: tuple[type[HasTraits], ...] = (SciServerSpawner, SciServerAuthenticator, Portal)
@@ -26,6 +27,7 @@ def write(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     pages = {f"{cls.__name__}.rst": options_page(cls) for cls in CLASSES}
     pages["command-line.rst"] = command_line_page(_parser())
+    pages["scopes.rst"] = scopes_table()
     for name, text in pages.items():
         path = directory / name
         if not path.exists() or path.read_text() != text:
@@ -110,6 +112,28 @@ def _shown(value: Any) -> str:
     if "\n" not in text:
         return f"``{text}``"
     return "::\n\n" + textwrap.indent(text, "   ") + "\n"
+
+
+def scopes_table() -> str:
+    """Table of all scopes and of the tokens that carry them; a part of the page that includes it."""
+    kinds = {
+        "a person, and tokens that they make": scopes.USER_SCOPES,
+        "name and password": scopes.TOKEN_API_SCOPES,
+        "server": scopes.SERVER_SCOPES,
+        "job": scopes.JOB_SCOPES,
+    }
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - Scope", "     - Allows", "     - Carried by"]
+    for name, definition in scopes.SCOPES.items():
+        carried = [kind for kind, held in kinds.items() if name in _with_subscopes(held)]
+        allows = definition["description"]
+        if definition.get("subscopes"):
+            allows += "; includes " + ", ".join(f"``{part}``" for part in definition["subscopes"])
+        lines += [f"   * - ``{name}``", f"     - {allows}", f"     - {', '.join(carried) or 'the portal, services'}"]
+    return "\n".join(lines) + "\n"
+
+
+def _with_subscopes(names: list[str]) -> set[str]:
+    return {*names, *(part for name in names for part in scopes.SCOPES.get(name, {}).get("subscopes", []))}
 
 
 def command_line_page(parser: argparse.ArgumentParser) -> str:
