@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from sciserver_auth.portal import LOGO
+from sciserver_auth.redaction import LOGGING_CONFIG
 from sciserver_common import scopes
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 from sciserver_common.sciscript import sciscript
@@ -52,6 +53,9 @@ c.SciServerAuthenticator.client_secret = secret(deployment, "hub-oauth-client")
 c.SciServerAuthenticator.oauth_callback_url = f"{deployment.public_url}/hub/oauth_callback"
 c.SciServerAuthenticator.store_url = f"sqlite:///{deployment.hub_dir}/sign-on.sqlite"
 c.JupyterHub.oauth_require_pkce = True
+
+# -- no tokens in the log
+c.JupyterHub.logging_config = LOGGING_CONFIG
 
 # -- what tokens may do: docs/reference/scopes.md
 c.JupyterHub.custom_scopes = scopes.SCOPES

@@ -21,6 +21,7 @@ from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 from tornado import web
 
+from sciserver_auth.account_tokens import request_address
 from sciserver_common.scopes import SIGN_ON_WATCH
 
 EVERYBODY = "*"
@@ -264,6 +265,8 @@ class TokenHandler(SelfAPIHandler):
     """``GET /api/sign-on/token``: the hub's ``/api/user``, and what it leaves out about the calling token.
 
     ``created`` and ``expires_at`` are the token's (ISO 8601 in UTC, or null), not the person's, as is ``note``.
+
+    ``DELETE`` revokes the calling token. It needs no scope: who holds a token may give it up.
     """
 
     # A browser's cookie is no token.
@@ -284,6 +287,15 @@ class TokenHandler(SelfAPIHandler):
             "expires_at": isoformat(token.expires_at),
             "note": token.note or None,
         }
+
+    def delete(self) -> None:
+        token = self.get_token()
+        if token is None or token.user is None:
+            raise web.HTTPError(403, "Only a person's token can be revoked here.")
+        request_address.set(self.request.remote_ip or "")
+        self.db.delete(token)
+        self.db.commit()
+        self.set_status(204)
 
 
 class ChangesHandler(APIHandler):

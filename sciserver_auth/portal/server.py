@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -12,16 +12,18 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
+from tornado.escape import url_unescape
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.wsgi import WSGIContainer
 
-from sciserver_auth.portal.handlers import DROPPED, Handler
+from sciserver_auth.portal import keystone, openapi
+from sciserver_auth.portal.handlers import DROPPED, Handler, log
+from sciserver_auth.portal.limits import LimitReachedError
 from sciserver_auth.portal.settings import PortalError
 from sciserver_common.deployment import Deployment
-
-log = logging.getLogger("portal")
+from sciserver_common.sciscript import sciscript
 
 # Checking a password keeps a thread busy for a tenth of a second: a few in parallel, but not the whole machine.
 THREADS = 8
@@ -36,6 +38,20 @@ BODY_TIMEOUT = 60
 WSGIApp = Callable[..., Iterable[bytes]]
 Answer = tuple[str, list[tuple[str, str]], bytes]
 
+# Forms in which somebody may guess: sign-in, a forgotten password, and registration, which tells whose name is taken.
+GUESSED = re.compile(rb"/+(login|auth|firstlogin|reset|reset-code|register|join)(/|$)")
+
+TOO_MANY = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Too many attempts</title>
+<h1>Too many attempts</h1>
+<p>{text}</p>
+<p>The limit holds for everybody at your network address. If it was not you, ask an administrator.</p>
+</html>
+"""
+
 
 class Health(Handler):
     """Whether the portal answers; its database was opened before it listened."""
@@ -43,6 +59,29 @@ class Health(Handler):
     def get(self) -> None:
         self.set_header("Cache-Control", "no-store")
         self.write({"status": "ok"})
+
+    head = get
+
+
+class ClientSettings(Handler):
+    """``sciscript.json`` for the client libraries outside of containers (contract §0.1)."""
+
+    def get(self) -> None:
+        self.set_header("Cache-Control", "public, max-age=300")
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Disposition", 'inline; filename="sciscript.json"')
+        self.finish(self.settings["client_settings"])
+
+    head = get
+
+
+class Description(Handler):
+    """The routes, for programs."""
+
+    def get(self) -> None:
+        self.set_header("Cache-Control", "public, max-age=300")
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(openapi.document(self.settings["public_url"]), indent=2))
 
     head = get
 
@@ -65,6 +104,39 @@ class Pages(Handler):
     body_limit = 4 * 1024 * 1024
 
     async def answer(self) -> None:
+        if not self.is_guess():
+            await self.send(await self.ask())
+            return
+        try:
+            async with self.settings["limits"].attempt(None, self.client_address) as attempt:
+                answer = await self.ask()
+                # Pages that refuse are shown with status 200.
+                attempt.succeeded = answer[0].startswith("3")
+        except LimitReachedError as error:
+            self.set_status(429)
+            self.set_header("Retry-After", str(error.seconds))
+            self.set_header("Cache-Control", "no-store")
+            self.set_header("Content-Security-Policy", "default-src 'none'")
+            await self.finish(TOO_MANY.format(text=error))
+        else:
+            await self.send(answer)
+
+    def is_guess(self) -> bool:
+        """Whether the request may be an attempt to find a password, a code, or who has an account.
+
+        Requests of htmx check one field while it is typed in; Canaille answers them before it looks at a password.
+        """
+        if self.request.method != "POST":
+            return False
+        # As the application will see it: a percent-encoded letter must not lead past the limits.
+        path = url_unescape(self.request.path, encoding=None, plus=False).removeprefix(
+            self.settings["prefix"].encode()
+        )
+        partial = self.request.headers.get("HX-Request") and not self.request.headers.get("HX-Boosted")
+        return GUESSED.match(path) is not None and not partial
+
+    async def ask(self) -> Answer:
+        """The answer of the WSGI application."""
         container: WSGIContainer = self.settings["container"]
         body = self.body()
         environ = container.environ(self.request)
@@ -72,10 +144,12 @@ class Pages(Handler):
         environ["CONTENT_LENGTH"] = str(len(body))
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         environ["wsgi.input"] = BytesIO(body)
+        environ["REMOTE_ADDR"] = self.client_address
         loop = asyncio.get_running_loop()
-        status, headers, content = await loop.run_in_executor(
-            container.executor, call, container.wsgi_application, environ
-        )
+        return await loop.run_in_executor(container.executor, call, container.wsgi_application, environ)
+
+    async def send(self, answer: Answer) -> None:
+        status, headers, content = answer
         code, _, reason = status.partition(" ")
         self.set_status(int(code), reason)
         for name in ["Content-Type", "X-Content-Type-Options", *(name for name, _ in headers)]:
@@ -109,6 +183,9 @@ def call(application: WSGIApp, environ: dict[str, Any]) -> Answer:
 
 ROUTES: list[tuple[str, type[RequestHandler]]] = [
     ("/health", Health),
+    ("/sciscript.json", ClientSettings),
+    ("/openapi.json", Description),
+    *keystone.ROUTES,
 ]
 """Paths below the portal's prefix and what answers there; everything else is the identity provider's."""
 
@@ -129,8 +206,14 @@ def make_application(
     """
     prefix = deployment.service_prefix("portal").rstrip("/")
     return Application(
-        [(_pattern(prefix + path), handler) for path, handler in ROUTES],
+        [
+            *((_pattern(prefix + path), handler) for path, handler in ROUTES),
+            (_pattern(prefix + "/keystone") + "(?:/.*)?", keystone.NoSuchRoute),
+        ],
         default_handler_class=Pages if pages else NotFound,
+        prefix=prefix,
+        public_url=deployment.service_url("portal"),
+        client_settings=json.dumps(sciscript(deployment.service_url), indent=2) + "\n",
         container=WSGIContainer(pages, executor) if pages else None,
         running=set(),
         log_function=lambda handler: None,

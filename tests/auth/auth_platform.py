@@ -24,6 +24,7 @@ REFRESH_INTERVAL = 3.5
 
 HUB_CONFIG = """
 import os
+from sciserver_auth.redaction import LOGGING_CONFIG
 from sciserver_common import scopes
 from sciserver_common.deployment import Deployment, proxy_command
 from sciserver_common.secrets import secret
@@ -53,6 +54,7 @@ c.JupyterHub.load_roles = [
     {"name": "tests", "scopes": ["admin:users", "admin:auth_state", "tokens"], "services": ["tests"]},
     {"name": "portal", "scopes": [scopes.SIGN_ON_PASSWORD, scopes.SIGN_ON_WATCH], "services": ["portal"]},
 ]
+c.JupyterHub.logging_config = LOGGING_CONFIG
 c.JupyterHub.trust_user_provided_tokens = True
 c.JupyterHub.custom_scopes = scopes.SCOPES
 c.JupyterHub.extra_user_scopes = set(scopes.USER_SCOPES)
