@@ -145,7 +145,7 @@
     "end-session": {
       question: (name) => ({
         title: `End the session in ${name}?`,
-        text: `That browser must sign in again. Tokens that ${who} made are kept.`,
+        text: `That browser is signed out here. The sign-in service may let it in again without a password: if it should not, sign out everywhere. Tokens that ${who} made are kept.`,
         action: "End",
       }),
       run: (key) => call("DELETE", `sessions/${key}`),
@@ -184,6 +184,16 @@
   };
 
   page.addEventListener("click", async (event) => {
+    const more = event.target.closest("[data-more]");
+    if (more) {
+      const list = more.closest("[data-live]");
+      const hidden = list.querySelectorAll("tr[hidden]");
+      hidden.forEach((row) => (row.hidden = false));
+      more.hidden = true;
+      hidden[0].tabIndex = -1;
+      hidden[0].focus();
+      return;
+    }
     const button = event.target.closest("[data-do]");
     if (!button) {
       return;
@@ -262,8 +272,10 @@
     const shown = byId("new-token-shown");
     say(shown, "");
     shown.hidden = false;
-    shown.focus();
     await update();
+    // The list above it has grown by a line, and the form below is gone.
+    shown.focus({ preventScroll: true });
+    shown.scrollIntoView({ block: "center" });
   });
 
   byId("copy-token")?.addEventListener("click", async () => {

@@ -25,8 +25,13 @@
   }
 
   channel.addEventListener("message", leaveIfSignedOut);
-  // "Back" after signing out shows the page as it was, without asking the hub.
-  window.addEventListener("pageshow", (event) => event.persisted && leaveIfSignedOut());
+  // "Back" after signing out shows the page as it was, out of the browser's memory or its cache, without asking the hub.
+  window.addEventListener("pageshow", (event) => {
+    const [visit] = performance.getEntriesByType("navigation");
+    if (event.persisted || visit?.type === "back_forward") {
+      leaveIfSignedOut();
+    }
+  });
   window.addEventListener("DOMContentLoaded", () => {
     const page = window.location.pathname.slice(window.jhdata.base_url.length);
     // Other pages without a user, such as those for errors, do not prove that nobody is signed in.
