@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 COOKIE = "sciserver-portal"
 
+PASSWORD_TOKEN_LIFETIME = 120
+
 StartResponse = Callable[..., Any]
 WSGIApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
@@ -71,6 +73,8 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     site.config["OAUTH2_TOKEN_EXPIRES_IN"] = {
         "authorization_code": portal.token_lifetime,
         "refresh_token": portal.token_lifetime,
+        # The hub asks with them who it is, and revokes them; upstream's default is ten days.
+        "password": PASSWORD_TOKEN_LIFETIME,
     }
     site.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = f"{__name__}.make_access_token"
     # The server has read its settings already, in `create_app`.
