@@ -60,8 +60,8 @@ class Changes:
     Parameters
     ----------
     app
-        The `jupyterhub.app.JupyterHub`. Its session, and no other, is listened to: from the start, or as soon as it
-        has one.
+        The `jupyterhub.app.JupyterHub`. Its session, and no other, is listened to; if it has none yet, from the first
+        call of a method.
     """
 
     def __init__(self, app: Any) -> None:
@@ -82,7 +82,6 @@ class Changes:
             "after_commit": self._after_commit,
             "after_soft_rollback": self._after_rollback,
         }
-        app.observe(self._attach, names="db")
         self._attach()
 
     def listen(self, callback: Callable[[frozenset[str]], object]) -> None:
@@ -90,6 +89,7 @@ class Changes:
 
         It runs in the event loop, when the session can be used again. Its errors go to the log.
         """
+        self._attach()
         self._callbacks.append(callback)
 
     async def wait(self, cursor: str, limit: float) -> dict[str, Any]:
@@ -102,6 +102,7 @@ class Changes:
             cannot be told, for a cursor that is empty, unknown or too old, or because it may concern anybody. Then
             nothing that was known before holds.
         """
+        self._attach()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit
         while True:
@@ -117,9 +118,11 @@ class Changes:
 
     def close(self) -> None:
         """Listen no more; whoever waits gets an answer."""
-        self._closed = True
-        self._app.unobserve(self._attach, names="db")
-        self._detach()
+        if not self._closed:
+            self._closed = True
+            if self._session is not None:
+                for name, listener in self._listeners.items():
+                    event.remove(self._session, name, listener)
         self._news.set()
 
     # -- the history
@@ -156,18 +159,13 @@ class Changes:
 
     # -- the session
 
-    def _attach(self, change: object = None) -> None:
-        self._detach()
-        self._session = self._app.db
-        if self._session is not None:
-            for name, listener in self._listeners.items():
-                event.listen(self._session, name, listener)
-
-    def _detach(self) -> None:
-        if self._session is not None:
-            for name, listener in self._listeners.items():
-                event.remove(self._session, name, listener)
-            self._session = None
+    def _attach(self) -> None:
+        # Nothing is missed before: a first `wait` answers that all that was known is void.
+        if self._session is None and not self._closed:
+            self._session = getattr(self._app, "db", None)
+            if self._session is not None:
+                for name, listener in self._listeners.items():
+                    event.listen(self._session, name, listener)
 
     def _before_flush(self, session: Session, context: object, instances: object) -> None:
         try:
