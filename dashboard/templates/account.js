@@ -271,11 +271,11 @@
     byId("new-token-details").open = false;
     const shown = byId("new-token-shown");
     say(shown, "");
-    shown.hidden = false;
     await update();
-    // The list above it has grown by a line, and the form below is gone.
+    shown.hidden = false;
     shown.focus({ preventScroll: true });
-    shown.scrollIntoView({ block: "center" });
+    // At once: Bootstrap's slow scrolling would show the page in motion.
+    shown.scrollIntoView({ block: "center", behavior: "instant" });
   });
 
   byId("copy-token")?.addEventListener("click", async () => {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -75,7 +74,7 @@ def test_phone_shows_every_page_without_scrolling_sideways(hopper: str, visit: C
     expect(page.get_by_role("button", name="Start")).to_be_visible()
     visitor.assert_fits()
     visitor.screenshot("phone-image-menu")
-    for path in ("/hub/token", "/hub/no-such-page", f"/user/{hopper}/lab", "/hub/home"):
+    for path in ("/hub/account", "/hub/no-such-page", f"/user/{hopper}/lab", "/hub/home"):
         page.goto(path)
         visitor.assert_fits()
     page.get_by_role("button", name="Toggle navigation").click()
@@ -92,18 +91,10 @@ def test_text_is_readable(hopper: str, visit: Callable[..., Visitor], scheme: st
     visitor.assert_readable()
     visitor.sign_in()
     expect(visitor.page.get_by_role("button", name="Start")).to_be_visible()
-    for path in ("/hub/spawn", "/hub/home", "/hub/token", f"/user/{hopper}/lab", "/hub/no-such-page"):
+    for path in ("/hub/spawn", "/hub/home", "/hub/account", f"/user/{hopper}/lab", "/hub/no-such-page"):
         visitor.page.goto(path)
         visitor.assert_readable()
         visitor.screenshot(f"{scheme}-{path.rpartition('/')[2]}")
-
-
-def test_account_link_leads_to_the_own_profile(hopper: str, visit: Callable[..., Visitor]) -> None:
-    visitor = visit(hopper)
-    visitor.sign_in()
-    visitor.page.get_by_role("link", name="Account").click()
-    expect(visitor.page).to_have_url(re.compile(f"/services/portal/profile/{hopper}$"))
-    expect(visitor.page.locator("[name=family_name]")).to_be_visible()
 
 
 def test_sign_in_page_offers_an_account_and_shows_the_logo(visit: Callable[..., Visitor]) -> None:

@@ -45,7 +45,7 @@ def make_token(page: Page, note: str, *scopes: str) -> str:
     for scope in scopes:
         page.get_by_label(scope).check()
     page.get_by_role("button", name="Make token").click()
-    expect(page.get_by_role("heading", name="Your new token")).to_be_visible()
+    expect(page.get_by_role("heading", name="Your new token")).to_be_in_viewport()
     return page.get_by_label("New token", exact=True).input_value()
 
 
