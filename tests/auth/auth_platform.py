@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 from bs4 import BeautifulSoup
@@ -158,7 +159,8 @@ class Platform:
         proxy_token = {"CONFIGPROXY_AUTH_TOKEN": secret(deployment, "proxy")}
         listen = ["--ip", "127.0.0.1", "--port", str(deployment.port)]
         api = ["--api-ip", deployment.internal_host, "--api-port", "8001"]
-        self.proxy = Process([*proxy_command(), *listen, *api], logs / "proxy.log", proxy_token)
+        errors = ["--error-target", f"{deployment.internal_origin('hub')}/hub/error"]
+        self.proxy = Process([*proxy_command(), *listen, *api, *errors], logs / "proxy.log", proxy_token)
         self.hub = Process([*module, "jupyterhub", "-f", str(self.config_file)], logs / "hub.log", environment)
 
     @property
@@ -180,14 +182,21 @@ class Platform:
         for process in (self.hub, self.proxy, self.portal):
             process.stop()
 
-    def hub_api(self, method: str, path: str) -> requests.Response:
+    def hub_api(self, method: str, path: str, **options: Any) -> requests.Response:
         token = (self.deployment.secrets_dir / "tests").read_text()
         return requests.request(
             method,
             f"{self.deployment.public_url}/hub/api{path}",
             headers={"Authorization": f"token {token}"},
             timeout=20,
+            **options,
         )
+
+    def token(self, name: str, **options: Any) -> str:
+        """A token of the hub's user `name`; `options` are those of the hub's REST, such as ``expires_in``."""
+        answer = self.hub_api("POST", f"/users/{name}/tokens", json=options)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
 
 
 class Browser(requests.Session):
