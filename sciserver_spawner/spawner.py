@@ -11,7 +11,8 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, ImageNotFound, NotFound
-from jupyterhub.utils import url_path_join
+from jupyterhub import orm
+from jupyterhub.utils import url_escape_path, url_path_join
 
 from sciserver_spawner import client_config, container, errors, options, volumes
 from sciserver_spawner.container import Limits
@@ -316,6 +317,22 @@ class SciServerSpawner(SpawnerSettings):
         if self.object_id:
             self.engine.remove_later(self.object_id)
         self.object_id = ""
+
+    def run_post_stop_hook(self) -> Any:
+        """See that the server's tokens end with it, before the site's hook runs.
+
+        The hub deletes the token that it remembers, and it remembers none after a restart: in the database there is
+        only a hash.
+        """
+        base_url = url_path_join(self.user.base_url, url_escape_path(self.name), "/")
+        database = self.user.db
+        tokens = database.query(orm.APIToken).filter_by(
+            user_id=self.user.id, client_id="jupyterhub", note=f"Server at {base_url}"
+        )
+        for token in tokens:
+            database.delete(token)
+        database.commit()
+        return super().run_post_stop_hook()
 
     def clear_state(self) -> None:
         """Forget the container, and see that it goes: nobody would know of it any more.
