@@ -205,11 +205,14 @@ class ClaimsMapping(TokenRenewal):
             auth_model["admin"] = any(claims.satisfied(said, self.admin_claims))
         return auth_model
 
-    async def check_allowed(self, username: str, auth_model: dict[str, Any] | None) -> bool:
-        """Whether the person may come in: required claims first, then the lists."""
-        if auth_model is not None and self.required_claims:
-            said = auth_model["auth_state"][self.user_auth_state_key]
+    def check_blocked_users(self, username: str, authentication: dict[str, Any] | None = None) -> bool:
+        """Whether nothing keeps the person out: neither a list of names nor a required claim that is missing.
+
+        The hub asks this before anything that lets people in, of which `allow_all` would be enough for it.
+        """
+        if authentication is not None and self.required_claims:
+            said = authentication["auth_state"][self.user_auth_state_key]
             if not all(claims.satisfied(said, self.required_claims)):
                 self.log.warning("%s lacks a required claim", username)
                 return False
-        return bool(await super().check_allowed(username, auth_model))
+        return bool(super().check_blocked_users(username, authentication))

@@ -212,6 +212,7 @@ class TokenRenewal(ProviderClient):
         model: dict[str, Any] = await self._token_to_auth_model(token_info)
         if model["name"] != user.name:
             raise InvalidToken("the person's user name has changed")
-        if user.name in self.blocked_users or not await self.check_allowed(user.name, model):
+        # The hub does this at a sign-in only.
+        if not (self.check_blocked_users(user.name, model) and await self.check_allowed(user.name, model)):
             raise InvalidToken("the person may not come in any more")
         return model

@@ -156,6 +156,8 @@ class ShapedProvider:
         The published document; a test may change it.
     logged_out
         Post-logout addresses that browsers were sent to.
+    refuse_passwords
+        This client may not exchange passwords, although the provider publishes that it does.
     requests
         How often each endpoint was asked.
     """
@@ -176,6 +178,7 @@ class ShapedProvider:
         self.revoked: list[str] = []
         self.requests: dict[str, int] = {}
         self.lifetime = self.shape.lifetime
+        self.refuse_passwords = False
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.socket, port = bind_unused_port(address="127.0.0.1")
         self.origin = f"http://127.0.0.1:{port}"
@@ -219,7 +222,8 @@ class ShapedProvider:
         return [
             *routes,
             (well_known, DiscoveryHandler, {"provider": self}),
-            ("/v2/web/logout", GlobusLogoutHandler, {"provider": self}),
+            ("/v2/web/logout", LogoutPageHandler, {"provider": self}),
+            ("/logout", LogoutPageHandler, {"provider": self}),
         ]
 
     def claims(self, grant: Grant) -> dict[str, Any]:
@@ -399,6 +403,8 @@ class TokenHandler(Handler):
             if provider.shape.rotates:
                 del provider.refresh_tokens[token]
             return self.finish(provider.tokens(grant, id_token=provider.shape.renews_id_token))
+        if kind == "password" and provider.refuse_passwords:
+            return self.refuse("unauthorized_client")
         if kind == "password":
             person = self.get_body_argument("username")
             if person not in provider.people or self.get_body_argument("password") != person[::-1]:
@@ -461,15 +467,14 @@ class EndSessionHandler(Handler):
         self.redirect(target)
 
 
-class GlobusLogoutHandler(Handler):
-    """Globus' own page: it ends the session and offers a link back (no redirect)."""
+class LogoutPageHandler(Handler):
+    """A page of Globus' and CILogon's own that ends the session; Globus' offers a link back, none redirects."""
 
     def get(self) -> None:
         self.provider.sessions.pop(self.get_cookie("provider-session", ""), None)
-        target = self.get_query_argument("redirect_uri")
-        self.provider.logged_out.append(target)
-        name = self.get_query_argument("redirect_name", "")
-        self.write(f"You are signed out. <a href='{html.escape(target)}'>{html.escape(name)}</a>")
+        target = html.escape(self.get_query_argument("redirect_uri", ""))
+        name = html.escape(self.get_query_argument("redirect_name", ""))
+        self.write("You are signed out." + (f" <a href='{target}'>{name}</a>" if target else ""))
 
 
 def authorize_url(provider: ShapedProvider, **parameters: str) -> str:
