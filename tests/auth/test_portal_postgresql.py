@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from auth_platform import PASSWORD, Browser, Platform, free_port, make_deployment, messages
 
 from sciserver_auth.portal import accounts
+from tests.support import wait_until
 
 
 def _as_nobody(command: list[str]) -> None:
@@ -49,6 +51,43 @@ def postgresql() -> Iterator[str]:
         _as_nobody([str(binaries / "pg_ctl"), "-D", f"{home}/data", "-m", "immediate", "stop"])
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_hub_hears_of_what_happens_in_postgresql(postgresql: str, tmp_path: Path) -> None:
+    config = f"c.Portal.database_url = {postgresql!r}\nc.SciServerAuthenticator.refresh_interval = 0\n"
+    platform = Platform(make_deployment(tmp_path), config)
+    config_file = str(platform.config_file)
+    home = f"{platform.deployment.public_url}/hub/home"
+
+    def sign_in(name: str, password: str = PASSWORD) -> Browser:
+        browser = Browser(platform)
+        page = browser.sign_in(name, password)
+        assert page.url == home, messages(page)
+        return browser
+
+    def is_in(browser: Browser) -> bool:
+        return browser.get(home, timeout=20, allow_redirects=False).status_code == 200
+
+    try:
+        platform.start_portal()
+        platform.start_hub()
+        for name in ("changed", "locked"):
+            accounts.add_user(platform.deployment, name, PASSWORD, config_file=config_file)
+        changed, locked = sign_in("changed"), sign_in("locked")
+        for password in ("another passphrase", "a third passphrase"):
+            accounts.set_password(platform.deployment, "changed", password, config_file=config_file)
+            wait_until(lambda browser=changed: not is_in(browser), limit=30)
+            # The portal's own session has ended as well.
+            assert "/services/portal/login" in changed.get(home.replace("home", "oauth_login"), timeout=20).url
+            changed = sign_in("changed", password)
+        assert is_in(locked)
+        platform.portal.stop(signal.SIGKILL)
+        accounts.set_locked(platform.deployment, "locked", True, config_file=config_file)
+        platform.start_portal()
+        wait_until(lambda: not is_in(locked), limit=30)
+        assert is_in(changed)
+    finally:
+        platform.stop()
 
 
 def test_accounts_live_in_postgresql(postgresql: str, tmp_path: Path) -> None:
