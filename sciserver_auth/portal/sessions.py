@@ -1,7 +1,8 @@
 """When sessions and tokens of the portal end before their time.
 
 Canaille keeps sessions in signed cookies, and compares nothing but the account's lock. Here each account can have a
-moment: what was issued before it is void. A new password sets it, and "sign out everywhere".
+moment: what was issued before it is void. A new password sets it, and "sign out everywhere". And each session has an
+id: after signing out it is remembered for as long as a copy of the cookie would be good.
 
 The browser in which somebody changes the own password stays signed in at the portal. To ask again who has just typed
 a new password would protect nobody, and Canaille would answer the change with an error page.
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import datetime
 import functools
+import secrets
+import time
 from typing import Any
 
 from canaille.app.session import USER_SESSION, UserSession
 from canaille.backends.sql.backend import SQLBackend
 from canaille.oidc import provider
-from flask import g, has_request_context, session
+from flask import Flask, Response, g, has_request_context, session
 from sqlalchemy import Column, Connection, Engine, Float, MetaData, String, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -32,14 +35,26 @@ MOMENTS = Table(
     Column("at", Float(53), nullable=False),
 )
 
-# In a session's entry of the cookie: since when it is as good as a new one.
+ENDED = Table(
+    "sciserver_ended_session",
+    TABLES,
+    Column("sid", String(40), primary_key=True),
+    # Unix time, seconds: no cookie is older.
+    Column("until", Float(53), nullable=False, index=True),
+)
+
+# In a session's entry of the cookie: its id, and since when it is as good as a new one.
+SID = "sid"
 RENEWED = "renewed"
+
+# Seconds that a request may take with which a copy of the cookie is made.
+MARGIN = 3600
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def create_tables(engine: Engine) -> None:
-    """Make our table where it is missing; Canaille's own are Alembic's."""
+    """Make our tables where they are missing; Canaille's own are Alembic's."""
     TABLES.create_all(engine)
 
 
@@ -78,6 +93,36 @@ def has_current_owner(token: Any) -> bool:
     return not user.locked and is_current(user, token.issue_date)
 
 
+def watch_cookies(site: Flask) -> None:
+    """Notice which sessions a request ends, in whatever way: signing out, a deletion, a new sign-in."""
+
+    @site.before_request
+    def remember_sessions() -> None:
+        g.sciserver_sids = _sids()
+
+    @site.after_request
+    def end_copies(response: Response) -> Response:
+        ended = g.get("sciserver_sids", set()) - _sids()
+        if ended:
+            now = time.time()
+            until = now + site.permanent_session_lifetime.total_seconds() + MARGIN
+            with SQLBackend.engine.begin() as connection:
+                connection.execute(delete(ENDED).where(ENDED.c.until < now))
+                row = _INSERT[connection.dialect.name](ENDED).on_conflict_do_nothing()
+                connection.execute(row, [{"sid": sid, "until": until} for sid in sorted(ended)])
+        return response
+
+
+def _sids() -> set[str]:
+    return {payload[SID] for payload in session.get(USER_SESSION, []) if payload.get(SID)}
+
+
+def _has_ended(sid: str | None) -> bool:
+    if not sid:
+        return False
+    return SQLBackend.db_session.execute(select(ENDED.c.sid).where(ENDED.c.sid == sid)).scalar() is not None
+
+
 def install() -> None:
     """Put the checks into Canaille's classes; without effect when they are there."""
     if getattr(UserSession.deserialize, "_is_ours", False):
@@ -91,19 +136,27 @@ def install() -> None:
 
 
 def _check_sessions() -> None:
+    upstream_serialize = UserSession.serialize
     upstream = UserSession.deserialize.__func__
+
+    def serialize(self: UserSession) -> dict[str, Any]:
+        # Canaille writes an entry anew when it uses it again, and knows its own fields only.
+        ours = getattr(self, "sciserver", None) or {SID: secrets.token_urlsafe(16)}
+        return {**upstream_serialize(self), **ours}
 
     def deserialize(cls: type[UserSession], payload: dict[str, Any]) -> UserSession | None:
         found: UserSession | None = upstream(cls, payload)
         if found is None:
             return None
+        found.sciserver = {name: payload[name] for name in (SID, RENEWED) if payload.get(name)}
         since = found.last_login_datetime
         if payload.get(RENEWED):
             renewed = datetime.datetime.fromisoformat(payload[RENEWED])
             since = max(since or renewed, renewed)
-        return found if is_current(found.user, since) else None
+        return found if is_current(found.user, since) and not _has_ended(payload.get(SID)) else None
 
     deserialize._is_ours = True  # type: ignore[attr-defined]
+    UserSession.serialize = serialize
     UserSession.deserialize = classmethod(deserialize)
 
 

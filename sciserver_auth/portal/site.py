@@ -69,6 +69,7 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     sessions.create_tables(SQLBackend.engine)
     notices.create_tables(SQLBackend.engine)
     site.extensions["sciserver-watch"] = notices.Watch(SQLBackend.session_factory)
+    sessions.watch_cookies(site)
     sign_out.add_route(site)
     site.config["OAUTH2_TOKEN_EXPIRES_IN"] = {
         "authorization_code": portal.token_lifetime,

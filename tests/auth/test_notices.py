@@ -239,6 +239,17 @@ def test_sign_out_everywhere_asks_for_the_password_again(platform: Platform) -> 
     assert other.is_in(other.first)
 
 
+def test_signing_out_ends_copied_cookies_of_the_portal_too(platform: Platform) -> None:
+    person = Person(platform)
+    thief = Browser(platform)
+    thief.cookies.update(person.first.cookies)
+    assert person.is_in(thief)
+    person.first.get(f"{person.hub}/logout", timeout=20)
+    assert not person.is_in(thief)
+    assert "/services/portal/login" in thief.get(f"{person.hub}/oauth_login", timeout=20).url
+    assert person.is_in(person.second)
+
+
 def test_delivery_can_be_read_in_the_log_without_a_token(platform: Platform) -> None:
     person = Person(platform)
     person.settings(action="lock-execute")

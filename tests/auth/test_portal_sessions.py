@@ -122,6 +122,28 @@ def test_password_from_an_administrator_or_the_operator(portal_only: Platform) -
     assert user.is_in(user.browser())
 
 
+def test_copied_cookies_end_with_the_session(portal_only: Platform) -> None:
+    user, second = Account(portal_only, "copied"), Account(portal_only, "copied.too")
+    browser, elsewhere = user.browser(), user.browser()
+    thief = Browser(portal_only, internal=True)
+    thief.cookies.update(browser.cookies)
+    assert user.is_in(thief)
+    # A second account in the same browser, and back: still the session that was copied.
+    browser.sign_in_at_portal(second.name)
+    browser.portal(f"/login/{user.name}")
+    assert user.is_in(browser)
+    assert user.is_in(thief)
+    later = Browser(portal_only, internal=True)
+    later.cookies.update(browser.cookies)
+    # The answer is a redirection to the public address, where nothing listens here.
+    browser.portal("/logout", allow_redirects=False)
+    for copy in (browser, thief, later):
+        assert not user.is_in(copy)
+        assert not second.is_in(copy)
+    assert user.is_in(elsewhere)
+    assert user.is_in(user.browser())
+
+
 def test_new_accounts_start_with_a_session(portal_only: Platform) -> None:
     before = notices(portal_only)
     for number in range(5):
