@@ -22,7 +22,7 @@ from traitlets.config import Application, PyFileConfigLoader
 from sciserver_auth.portal.limits import Limits
 from sciserver_auth.portal.server import WSGIApp, serving
 from sciserver_auth.portal.settings import PortalError
-from sciserver_auth.redaction import LOGGING_CONFIG
+from sciserver_auth.redaction import LOGGING_CONFIG, Redaction
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_common.hub_auth import ServiceAuth
 
@@ -297,6 +297,8 @@ class Portal(Application):
                 deployment.service_url("portal"),
             )
             if site is not None:
+                for handler in site.logger.handlers:
+                    handler.addFilter(Redaction())
                 database = make_url(site.config["CANAILLE_SQL"]["DATABASE_URI"])
                 self.log.info("Accounts are in the %s database %s", database.get_backend_name(), database.database)
                 await stack.enter_async_context(self._cleaning(site))

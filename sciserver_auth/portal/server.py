@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 from tornado.escape import url_unescape
 from tornado.httpserver import HTTPServer
@@ -139,6 +140,8 @@ class Pages(Handler):
         """The answer of the WSGI application."""
         container: WSGIContainer = self.settings["container"]
         body = self.body()
+        # Any text can be in the client's header. `PrefixMiddleware` replaces it anyway.
+        self.request.host = self.settings["public_host"]
         environ = container.environ(self.request)
         # A body in chunks has no length; applications read nothing then.
         environ["CONTENT_LENGTH"] = str(len(body))
@@ -156,7 +159,8 @@ class Pages(Handler):
             self.clear_header(name)
         for name, value in headers:
             self.add_header(name, value)
-        await self.finish(content)
+        # Not b"": Tornado takes it for content, which 204 and 304 must not have.
+        await self.finish(content or None)
 
     get = head = post = put = patch = delete = options = answer
 
@@ -213,6 +217,7 @@ def make_application(
         default_handler_class=Pages if pages else NotFound,
         prefix=prefix,
         public_url=deployment.service_url("portal"),
+        public_host=urlsplit(deployment.public_url).netloc,
         client_settings=json.dumps(sciscript(deployment.service_url), indent=2) + "\n",
         container=WSGIContainer(pages, executor) if pages else None,
         running=set(),
