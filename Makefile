@@ -43,6 +43,7 @@ docs: $(VENV)/installed
 
 bench: $(VENV)/installed proxy/node_modules/.package-lock.json
 	$(BIN)/python benchmarks/spawn.py
+	$(BIN)/python benchmarks/auth.py
 
 # Newest releases that setup.cfg admits; then run the tests, and commit.
 lock: $(VENV)/installed

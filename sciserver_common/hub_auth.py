@@ -31,6 +31,9 @@ PAUSE_AFTER_FAILURE = 1.0
 FIRST_RETRY = 0.1
 LAST_RETRY = 3.0
 
+# Made-up tokens are many questions. They must not take the connections that the report of changes needs.
+QUESTIONS_AT_ONCE = 32
+
 
 class HubUnavailable(web.HTTPError):
     """The hub does not answer, and what it said before is too old: 503."""
@@ -143,6 +146,8 @@ class ServiceAuth(HubOAuth):
         # Monotonic time of the last answer about changes that said that the rest still holds.
         self._confirmed = float("-inf")
         self._no_question_before = 0.0
+        self._answering = True
+        self._turns = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
     @classmethod
     def for_service(cls, deployment: Deployment, name: str, **options: Any) -> ServiceAuth:
@@ -327,14 +332,17 @@ class ServiceAuth(HubOAuth):
 
     async def _ask_about(self, key: bytes, token: str) -> dict[str, Any] | None:
         try:
-            status, model = await self._ask("sign-on/token", token, self.hub_timeout)
+            async with self._turns:
+                status, model = await self._ask("sign-on/token", token, self.hub_timeout)
             if status not in {200, 403} or not isinstance(model, dict):
                 raise _Unusable(f"status {status}")
         except _Unusable as error:
-            if time.monotonic() >= self._no_question_before:
+            if self._answering:
                 self.log.warning("The hub cannot be asked about tokens: %s", error)
+            self._answering = False
             self._no_question_before = time.monotonic() + PAUSE_AFTER_FAILURE
             raise
+        self._answering = True
         check = self._checks[key]
         now = time.monotonic()
         self._answers.pop(key, None)

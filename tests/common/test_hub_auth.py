@@ -5,21 +5,24 @@ Hub, proxy and service are real processes; the service is `tests.common.service`
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import secrets
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
+from sciserver_common.hub_auth import ServiceAuth
 from sciserver_common.scopes import CASJOBS_QUERY, CASJOBS_WRITE, FILES_READ, FILES_WRITE
 from sciserver_common.secrets import secret
 from tests.common.hub_platform import HubPlatform, Visitor
+from tests.common.slow_hub import SlowHub
 from tests.support import wait_until
 
 # Generous: what is meant is "at once", and the machine has other work.
@@ -401,6 +404,75 @@ def test_many_requests_with_one_unknown_token_are_one_question(platform: HubPlat
     assert platform.questions() == before + 1
 
 
+@pytest.fixture
+async def relay(platform: HubPlatform) -> AsyncIterator[SlowHub]:
+    relay = SlowHub(platform.deployment.internal_origin("hub"))
+    yield relay
+    await relay.close()
+
+
+@pytest.fixture
+async def auth(platform: HubPlatform, relay: SlowHub) -> AsyncIterator[ServiceAuth]:
+    """The library in this process, behind a relay that can hold back the hub's answers."""
+    auth = ServiceAuth.for_service(platform.deployment, "casjobs", api_url=f"{relay.url}/hub/api", hub_timeout=30.0)
+    auth.start()
+    while not auth.watching:
+        await asyncio.sleep(0.01)
+    yield auth
+    await auth.stop()
+
+
+async def test_an_answer_that_a_change_has_overtaken_is_not_kept(
+    platform: HubPlatform, relay: SlowHub, auth: ServiceAuth
+) -> None:
+    """The hub says that a token is valid; before that arrives, it is revoked and the change is reported."""
+    token = await asyncio.to_thread(platform.new_token, "ada", CASJOBS_QUERY)
+    relay.release.clear()
+    asked = asyncio.create_task(auth.model(token["token"]))
+    await relay.held.wait()
+    await asyncio.to_thread(platform.revoke, "ada", token["id"])
+    # Another change after it has arrived, so this one has.
+    other = await asyncio.to_thread(platform.new_token, "bob", CASJOBS_QUERY)
+    reported = auth._confirmed
+    await asyncio.to_thread(platform.revoke, "bob", other["id"])
+    while auth._confirmed == reported:
+        await asyncio.sleep(0.01)
+    relay.release.set()
+    assert (await asked) is not None
+    assert await auth.model(token["token"]) is None
+
+
+async def test_who_goes_away_does_not_take_the_answer_from_the_others(
+    platform: HubPlatform, relay: SlowHub, auth: ServiceAuth
+) -> None:
+    token = (await asyncio.to_thread(platform.new_token, "ada", CASJOBS_QUERY))["token"]
+    relay.release.clear()
+    first = asyncio.create_task(auth.model(token))
+    await relay.held.wait()
+    others = [asyncio.create_task(auth.model(token)) for _ in range(49)]
+    await asyncio.sleep(0)
+    first.cancel()
+    relay.release.set()
+    models = await asyncio.gather(*others)
+    assert all(model is not None and model["name"] == "ada" for model in models)
+    assert relay.questions == 1
+    # Each caller has a model of its own to change.
+    models[0]["name"] = "somebody else"
+    assert ((await auth.model(token)) or {})["name"] == "ada"
+
+
+async def test_only_digests_of_tokens_are_kept(platform: HubPlatform, auth: ServiceAuth) -> None:
+    token = (await asyncio.to_thread(platform.new_token, "ada", CASJOBS_QUERY))["token"]
+    unknown = secrets.token_hex(16)
+    assert await auth.model(token)
+    assert await auth.model(unknown) is None
+    kept = repr((auth._answers, auth._refusals, auth._checks))
+    assert "ada" in kept
+    assert token not in kept
+    assert unknown not in kept
+    assert {len(key) for key in (*auth._answers, *auth._refusals)} == {32}
+
+
 def test_a_refused_token_is_not_asked_about_again_and_again(platform: HubPlatform) -> None:
     token = secrets.token_hex(16)
     before = platform.questions()
@@ -454,10 +526,10 @@ def test_no_token_is_in_the_services_log(platform: HubPlatform) -> None:
 
 
 @pytest.fixture
-def fragile(tmp_path: Any) -> Iterator[HubPlatform]:
+def fragile(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[HubPlatform]:
     """A platform whose hub may be killed; its limits are short enough to wait for."""
     options = {"outage_age": 8.0, "degraded_age": 1.0, "hub_timeout": 2.0, "watch_wait": 2.0, "refusal_age": 0.5}
-    platform = HubPlatform(tmp_path, options)
+    platform = HubPlatform(tmp_path, options | getattr(request, "param", {}))
     try:
         platform.start()
         wait_until(lambda: platform.state()["watching"], what="the feed")
@@ -504,6 +576,8 @@ def test_a_hub_that_hangs_is_noticed(fragile: HubPlatform) -> None:
     wait_until(lambda: ask(fragile, "me", **known).status_code == 200, limit=15)
 
 
+# Answers that are not asked again by themselves within the test.
+@pytest.mark.parametrize("fragile", [{"degraded_age": 300.0, "outage_age": 300.0}], indirect=True)
 def test_what_was_revoked_while_nobody_could_tell_is_refused_after_a_restart(fragile: HubPlatform) -> None:
     """The new hub knows nothing of the old one's changes: its first answer ends everything that was known."""
     token = fragile.new_token("ada", CASJOBS_QUERY)
