@@ -148,7 +148,8 @@ class SciServerAuthenticator(ClaimsMapping):
             return
         others = [identity for identity in self.store.identities(name) if identity is not known]
         if known is None and others:
-            if not self._may_link(claims, email, others):
+            # At one provider, another subject is another person, to whom the name was given again.
+            if any(other.issuer == issuer for other in others) or not self._may_link(claims, email, others):
                 self.log.error("%s is another account than before: sign-in refused", name)
                 self.store.record(name, "sign-in-refused", detail=f"another account, of {issuer}")
                 raise web.HTTPError(
@@ -211,7 +212,8 @@ class SciServerAuthenticator(ClaimsMapping):
         if "access_token" in state:
             kept = {name: state[name] for name in ("id_claims", self.user_auth_state_key) if name in state}
             await user.save_auth_state(kept)
-            await self.revoke_at_provider(state)
+            if state.get("id_claims", {}).get("iss") == self.issuer:
+                await self.revoke_at_provider(state)
         self.forget_renewal(user.name)
 
 

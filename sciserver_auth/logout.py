@@ -27,7 +27,7 @@ class SciServerLogoutHandler(OAuthLogoutHandler):
     async def default_handle_logout(self) -> None:
         user: Any = self.current_user
         row = self.authenticator.store.session(user.name, self.get_session_cookie()) if user else None
-        if row is not None:
+        if row is not None and row.issuer == self.authenticator.issuer:
             self._id_token = await self.authenticator.id_token_of(row)
         await super().default_handle_logout()
         if row is not None:

@@ -192,6 +192,9 @@ class TokenRenewal(ProviderClient):
         return error.code in OUR_FAULTS if error.code else error.status not in {400, 401, 403}
 
     async def _renew(self, user: Any, state: dict[str, Any]) -> dict[str, Any] | None:
+        if state["id_claims"]["iss"] != self.issuer:
+            # From before a change of the provider: the old one's tokens are none of the new one's business.
+            return None
         refresh_token = state.get("refresh_token")
         if refresh_token:
             token_info = await self.get_token_info(None, self.build_refresh_token_request_params(refresh_token))

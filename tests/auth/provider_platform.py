@@ -25,7 +25,7 @@ def shaped(deployment: Deployment, shape: str) -> ShapedProvider:
     )
 
 
-def use_example(provider: ShapedProvider, example: str, deployment: Deployment) -> str:
+def use_example(provider: ShapedProvider | MockProvider, example: str, deployment: Deployment) -> str:
     """Configuration that reads an example as it is, and then takes the test's provider for the real one."""
     path = EXAMPLES / f"{example}.py"
     text = path.read_text()
@@ -47,6 +47,8 @@ def started(home: Path, shape: str, example: str) -> tuple[Platform, ShapedProvi
     deployment = make_deployment(home)
     provider = shaped(deployment, shape)
     platform = Platform(deployment, use_example(provider, example, deployment))
+    # First, since the hub waits for it.
+    platform.start_portal()
     platform.start_hub()
     return platform, provider
 
@@ -79,11 +81,13 @@ def model(platform: Platform, name: str) -> dict[str, Any]:
 
 
 class MockProvider:
-    """`oidc-provider-mock`: a provider by other people, in a process of its own."""
+    """`oidc-provider-mock`: a provider by other people, in a process of its own. It takes any client."""
 
     def __init__(self, log: Path, *options: str) -> None:
         port = free_port()
-        self.issuer = f"http://127.0.0.1:{port}"
+        self.issuer = self.origin = f"http://127.0.0.1:{port}"
+        self.client_id = ""
+        self.client_secret = "any"
         command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", *options]
         self.process = Process(command, log, {})
         self.process.start(f"{self.issuer}/.well-known/openid-configuration")
