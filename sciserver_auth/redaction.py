@@ -22,6 +22,8 @@ _EQUALS = r"(?:=|%(?:25)*3D)"
 _SECRETS = [
     re.compile(rf"(keystone{_SLASH}v[\d.]+{_SLASH}tokens{_SLASH})[^\s/?&#\"'<>]+", re.IGNORECASE),
     re.compile(rf"({_MARK}(?:\w*token|ident|password|code|state){_EQUALS})[^\s&#\"'<>%]+", re.IGNORECASE),
+    # Tornado's word about a header with control characters in it; it does not say which header.
+    re.compile(r"(Invalid header value )\S.*"),
     re.compile(r"(X-(?:Auth|Subject)-Token[\"']?\s*[:=]\s*[\"']?)[^\s\"',][^\"'\r\n]*", re.IGNORECASE),
 ]
 

@@ -314,8 +314,12 @@ def token_v2(model: dict[str, Any], token: str) -> dict[str, Any]:
 
 
 def roles(model: dict[str, Any]) -> list[dict[str, str]]:
-    """The person's roles, as far as the platform has some: administrators, and everybody."""
-    names = ["user", "admin"] if model.get("admin") else ["user"]
+    """What the token's holder may do, as roles: everybody is a user.
+
+    An administrator's token without the right to manage users is an ordinary one: whoever decides by roles must not
+    take it for more than the hub does.
+    """
+    names = ["user", "admin"] if "admin:users" in model["scopes"] else ["user"]
     return [{"id": name, "name": name} for name in names]
 
 
