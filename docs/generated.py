@@ -16,9 +16,10 @@ from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_cli.main import _parser
 from sciserver_common import scopes
+from sciserver_common.hub_auth import ServiceAuth
 from sciserver_spawner.spawner import SciServerSpawner
 
-CLASSES: tuple[type[HasTraits], ...] = (SciServerSpawner, SciServerAuthenticator, Portal)
+CLASSES: tuple[type[HasTraits], ...] = (SciServerSpawner, SciServerAuthenticator, Portal, ServiceAuth)
 """Configurable classes of this distribution."""
 
 

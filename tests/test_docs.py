@@ -15,13 +15,14 @@ from traitlets import HasTraits
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_common.deployment import SOURCE
+from sciserver_common.hub_auth import ServiceAuth
 from sciserver_spawner.spawner import SciServerSpawner
 
 DOCS = SOURCE / "docs"
 PAGES = sorted(
     [*SOURCE.glob("*.md"), *(page for page in DOCS.rglob("*.md") if "_build" not in page.relative_to(DOCS).parts)]
 )
-CLASSES: list[type[HasTraits]] = [SciServerSpawner, SciServerAuthenticator, Portal]
+CLASSES: list[type[HasTraits]] = [SciServerSpawner, SciServerAuthenticator, Portal, ServiceAuth]
 
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
