@@ -278,7 +278,7 @@ class Provider:
         while len(self._seen_logouts) >= LOGOUTS_KEPT:
             # Only the provider can fill this. What an old token could do a second time is little: sign somebody out.
             del self._seen_logouts[next(iter(self._seen_logouts))]
-        self._seen_logouts[claims["jti"]] = claims["exp"] + self.leeway
+        self._seen_logouts[claims["jti"]] = float(claims["exp"]) + self.leeway
 
     async def _decode(
         self, token: str, what: str, *, require: list[str], types: Collection[str] | None = None

@@ -20,7 +20,6 @@ from flask import Flask
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from sqlalchemy import Row, delete, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
 from sciserver_auth import events
@@ -59,6 +58,8 @@ class Delivery:
         self.key = RSAKey.import_key(jwk)
         self.header = {"typ": "logout+jwt", "alg": "RS256", "kid": jwk["kid"]}
         self._silent: set[str] = set()
+        # Of its own, so that slow answers to notices take no connection from others in this process.
+        self.client = AsyncHTTPClient(force_instance=True, max_clients=AT_ONCE)
 
     def token(self, client_id: str, subject: str, kind: str, at: float) -> str:
         """A signed logout token about one account, for one client."""
@@ -100,9 +101,9 @@ class Delivery:
             follow_redirects=False,
         )
         try:
-            status = (await AsyncHTTPClient().fetch(request, raise_error=False)).code
+            status = (await self.client.fetch(request, raise_error=False)).code
             problem = f"HTTP {status}"
-        except (HTTPClientError, OSError, TimeoutError) as error:
+        except (HTTPClientError, OSError, ValueError) as error:
             status, problem = 0, type(error).__name__
         if status in TAKEN:
             self._silent.discard(row.client_id)
@@ -110,6 +111,9 @@ class Delivery:
             return True
         if status == REFUSED:
             self.log.error("%s refuses the notice about account %s: %s", row.client_id, row.subject, row.kind)
+            return True
+        if row.at < time.time() - KEPT:
+            self.log.error("%s has not taken the notice about account %s: given up", row.client_id, row.subject)
             return True
         if row.client_id not in self._silent:
             # Once for each outage, which may be long.
@@ -131,7 +135,7 @@ def _settle(results: list[tuple[Row[Any], bool]]) -> None:
     now = time.time()
     with SQLBackend.engine.begin() as connection:
         for row, settled in results:
-            if settled or row.at < now - KEPT:
+            if settled:
                 connection.execute(delete(NOTICES).where(NOTICES.c.id == row.id))
             else:
                 pause = min(0.5 * 2 ** min(row.attempts, 10), LONGEST_PAUSE)
@@ -152,13 +156,17 @@ async def delivering(site: Flask, deployment: Deployment, log: logging.Logger) -
             loop.call_soon_threadsafe(bell.set)
 
     async def deliver() -> None:
+        failing = False
         while True:
             bell.clear()
+            more = False
             try:
                 more = await delivery.send_due()
-            except SQLAlchemyError as error:
-                log.warning("Notices cannot be read: %s", type(error).__name__)
-                more = False
+                failing = False
+            except Exception as error:  # whatever it is, the next notice must not be lost to it
+                if not failing:
+                    log.error("Notices cannot be delivered at the moment: %s", type(error).__name__)
+                failing = True
             if not more:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(bell.wait(), POLL)
@@ -168,5 +176,7 @@ async def delivering(site: Flask, deployment: Deployment, log: logging.Logger) -
     try:
         yield
     finally:
+        watch.bell = lambda: None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        delivery.client.close()

@@ -5,18 +5,23 @@ from __future__ import annotations
 import datetime
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
+import jwt
 import pytest
 import requests
 from auth_platform import PASSWORD, Browser, Platform, make_deployment, messages
 from canaille.app import models
 from canaille.backends import Backend
 from canaille.backends.sql.backend import SQLBackend
+from oidc_server import LOGOUT_EVENT, RISC
 
 from sciserver_auth.portal import accounts
 from tests.support import wait_until
@@ -259,3 +264,106 @@ def test_delivery_can_be_read_in_the_log_without_a_token(platform: Platform) -> 
         log = process.log.read_text()
         assert "eyJ" not in log
     assert "was told about account" in platform.portal.log.read_text()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that answers with the next of some statuses, and keeps what it was sent."""
+
+    statuses: ClassVar[list[int]] = []
+    never: ClassVar[set[str]] = set()
+    tokens: ClassVar[list[tuple[float, str]]] = []
+
+    def do_POST(self) -> None:
+        assert self.path == "/hub/backchannel-logout"
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        [token] = form["logout_token"]
+        self.tokens.append((time.monotonic(), token))
+        subject = jwt.decode(token, options={"verify_signature": False})["sub"]
+        self.send_response(503 if subject in self.never else self.statuses.pop(0) if self.statuses else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answering(portal_only: Platform) -> Iterator[type[Hub]]:
+    Hub.statuses, Hub.never, Hub.tokens = [], set(), []
+    server = ThreadingHTTPServer((portal_only.deployment.internal_host, 8081), Hub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Hub
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def claims_of(platform: Platform, token: str) -> dict[str, Any]:
+    keys = jwt.PyJWKClient(f"{platform.deployment.internal_url('portal')}/oauth/jwks.json")
+    header = jwt.get_unverified_header(token)
+    assert header["typ"] == "logout+jwt"
+    issuer = platform.deployment.service_url("portal")
+    key = keys.get_signing_key(header["kid"]).key
+    return jwt.decode(token, key, algorithms=["RS256"], audience="jupyterhub", issuer=issuer)
+
+
+def test_sent_again_until_it_is_taken(portal_only: Platform, answering: type[Hub]) -> None:
+    accounts.add_user(portal_only.deployment, "stubborn", PASSWORD)
+    with database(portal_only):
+        subject = Backend.instance.get(models.User, user_name="stubborn").id
+    answering.statuses[:] = [500, 302, 404, 503, 204]
+    before = time.time()
+    accounts.set_locked(portal_only.deployment, "stubborn", True)
+    wait_until(lambda: not waiting(portal_only), limit=60)
+    sent = [claims_of(portal_only, token) for _, token in answering.tokens]
+    assert len({claims["jti"] for claims in sent}) == len(sent) == 5
+    for claims in sent:
+        assert claims["sub"] == subject
+        assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "jti", "toe", "events"}
+        assert claims["exp"] - claims["iat"] <= 120
+        assert claims["toe"] == sent[0]["toe"]
+        assert before <= claims["toe"] <= time.time()
+        assert claims["events"][LOGOUT_EVENT] == {}
+        about = claims["events"][f"{RISC}account-disabled"]["subject"]
+        assert about == {"format": "iss_sub", "iss": claims["iss"], "sub": subject}
+    # Half a second after the first failure, then longer.
+    times = [at for at, _ in answering.tokens]
+    assert times[4] - times[3] > times[1] - times[0]
+
+
+def test_others_do_not_wait_behind_it(portal_only: Platform, answering: type[Hub]) -> None:
+    for name in ("waiting", "passing"):
+        accounts.add_user(portal_only.deployment, name, PASSWORD)
+    with database(portal_only):
+        answering.never.add(Backend.instance.get(models.User, user_name="waiting").id)
+    accounts.set_locked(portal_only.deployment, "waiting", True)
+    wait_until(lambda: len(answering.tokens) == 3, limit=30)
+    accounts.set_password(portal_only.deployment, "passing", NEW_PASSWORD)
+    wait_until(lambda: waiting(portal_only) == ["locked"], limit=30)
+    answering.never.clear()
+    wait_until(lambda: not waiting(portal_only), limit=30)
+
+
+def test_refused_notice_is_given_up_and_said(portal_only: Platform, answering: type[Hub]) -> None:
+    accounts.add_user(portal_only.deployment, "refused", PASSWORD)
+    answering.statuses[:] = [400]
+    accounts.set_password(portal_only.deployment, "refused", NEW_PASSWORD)
+    wait_until(lambda: not waiting(portal_only), limit=30)
+    [(_, token)] = answering.tokens
+    assert set(claims_of(portal_only, token)["events"]) == {LOGOUT_EVENT}
+    wait_until(lambda: "refuses the notice" in portal_only.portal.log.read_text(), limit=10)
+
+
+def test_order_is_kept_for_one_account(portal_only: Platform, answering: type[Hub]) -> None:
+    accounts.add_user(portal_only.deployment, "ordered", PASSWORD)
+    answering.statuses[:] = [503]
+    accounts.set_password(portal_only.deployment, "ordered", NEW_PASSWORD)
+    accounts.set_locked(portal_only.deployment, "ordered", True)
+    with database(portal_only):
+        Backend.instance.delete(Backend.instance.get(models.User, user_name="ordered"))
+    wait_until(lambda: not waiting(portal_only), limit=60)
+    moments = [claims_of(portal_only, token) for _, token in answering.tokens]
+    assert len(moments) == 4
+    assert [claims["toe"] for claims in moments] == sorted(claims["toe"] for claims in moments)
+    assert f"{RISC}account-purged" in moments[-1]["events"]
