@@ -1,9 +1,17 @@
-"""The embedded identity provider: Canaille under one URL prefix of the deployment's public origin.
+"""The portal: tokens for the client libraries, and the embedded identity provider, Canaille, under one URL prefix.
 
 Modules
 -------
 app
     `Portal`, the configurable application; ``python -m sciserver_auth.portal`` runs it.
+server, handlers
+    The HTTP server: routes of our own on Tornado, Canaille in threads; what all handlers share.
+keystone
+    The token API of SciServer's client libraries.
+limits
+    How often a password may be wrong; the client's address.
+openapi
+    The routes of our own, for programs.
 settings
     From `Portal`'s traits and the deployment to Canaille's settings.
 site
