@@ -110,8 +110,8 @@ c.JupyterHub.load_roles = [
 c.JupyterHub.logo_file = str(LOGO)
 c.JupyterHub.template_paths = [str(SOURCE / "dashboard" / "templates")]
 c.JupyterHub.template_vars = {
-    "portal_url": deployment.service_url("portal"),
     # Asked for when a page is made: site settings come after this line.
+    "portal_url": lambda user: deployment.service_url("portal") if c.Portal.get("identity_provider", True) else "",
     "portal_registration": lambda user: c.Portal.get("registration", True),
 }
 

@@ -150,8 +150,9 @@ class SciServerAuthenticator(ClaimsMapping):
         if known is None and others:
             # At one provider, another subject is another person, to whom the name was given again.
             if any(other.issuer == issuer for other in others) or not self._may_link(claims, email, others):
-                self.log.error("%s is another account than before: sign-in refused", name)
-                self.store.record(name, "sign-in-refused", detail=f"another account, of {issuer}")
+                # What an administrator needs for a link, if both are the same person.
+                self.log.error("%s is another account (%r) than before: sign-in refused", name, subject[:255])
+                self.store.record(name, "sign-in-refused", detail=f"another account, {subject} of {issuer}")
                 raise web.HTTPError(
                     403,
                     f"The name {name} belongs to another account, whose files are here. If that account is yours "

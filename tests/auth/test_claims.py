@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tornado import web
+from traitlets import TraitError
+from traitlets.config import Config
 
 from sciserver_auth import claims
+from sciserver_auth.authenticator import SciServerAuthenticator
 
 KEYCLOAK = {
     "sub": "f3c1",
@@ -125,3 +129,61 @@ def test_old_groups_do_not_live_on() -> None:
     assert claims.without_paths(old, []) == old
     assert claims.without_paths({"https://e.org/g": ["admin"], "x": 1}, ["https://e.org/g"]) == {"x": 1}
     assert claims.without_paths(old, None).keys() == {"sub", "name"}
+
+
+# -- the options
+
+
+def authenticator(**options: Any) -> SciServerAuthenticator:
+    config = Config()
+    for name, value in options.items():
+        setattr(config.SciServerAuthenticator, name, value)
+    return SciServerAuthenticator(config=config)
+
+
+def test_address_as_name() -> None:
+    by_email = authenticator(username_claim="email")
+    assert by_email.user_info_to_username({"email": "ada@e.org", "email_verified": True}) == "ada@e.org"
+    with pytest.raises(web.HTTPError, match="not confirmed"):
+        by_email.user_info_to_username({"email": "ada@e.org"})
+    with pytest.raises(web.HTTPError, match="no user name"):
+        by_email.user_info_to_username({"email_verified": True})
+    trusting = authenticator(username_claim="email", provider_verifies_email=True)
+    assert trusting.user_info_to_username({"email": "ada@e.org"}) == "ada@e.org"
+    # A function does not see the address either.
+    for function in (lambda said: said.get("email"), lambda said: said.get("email", 7)):
+        with pytest.raises(web.HTTPError, match="no user name"):
+            authenticator(username_claim=function).user_info_to_username({"email": "ada@e.org"})
+    nested = authenticator(username_claim="account.login")
+    assert nested.user_info_to_username({"account": {"login": "ada"}}) == "ada"
+
+
+async def test_ways_to_name_the_groups() -> None:
+    said = {"user_claims": {"groups": ["a"], "roles": "x;y", "deep": {"er": ["/b", "/c/d", 7]}}}
+    assert await authenticator().get_user_groups(said) == {"a"}
+    assert await authenticator(groups_claim="deep.er", group_pattern="/(.+)").get_user_groups(said) == {"b"}
+    by_function = authenticator(groups_claim=lambda claims: claims["roles"].split(";"))
+    assert await by_function.get_user_groups(said) == {"x", "y"}
+    # oauthenticator's own option is not silently ignored.
+    upstream = authenticator(auth_state_groups_key="user_claims.deep.er", group_pattern="/([^/]+)")
+    assert await upstream.get_user_groups(said) == {"b"}
+    upstream = authenticator(auth_state_groups_key=lambda state: state["user_claims"]["groups"])
+    assert await upstream.get_user_groups(said) == {"a"}
+    # A function that returns nothing, or nonsense, gives no group.
+    for nonsense in (None, 7, {"admin": True}):
+        assert await authenticator(groups_claim=lambda claims, it=nonsense: it).get_user_groups(said) == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"group_pattern": "(("}, "regular expression"),
+        ({"allowed_domains": ["ada@example.edu"]}, "holds domains"),
+        ({"strip_domains": ["https://example.edu/"]}, "holds domains"),
+        ({"strip_domains": ["one.edu", "two.edu"], "link_existing_users": "name"}, "one origin"),
+        ({"link_existing_users": "always"}, "link_existing_users"),
+    ],
+)
+def test_mistakes_are_found_at_the_start(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(TraitError, match=says):
+        authenticator(**options)

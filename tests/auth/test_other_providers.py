@@ -14,6 +14,7 @@ from provider_shapes import SHAPES, ShapedProvider
 from test_provider_recipes import keycloak_person
 
 from sciserver_auth.portal import accounts
+from sciserver_common.deployment import SOURCE
 
 Site = tuple[Platform, ShapedProvider]
 
@@ -26,7 +27,8 @@ def mocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform,
     """A hub with the first recipe at `oidc-provider-mock`, and the portal for the token API only."""
     deployment = make_deployment(tmp_path_factory.mktemp("mocked"))
     provider = MockProvider(deployment.logs_dir / "provider.log")
-    platform = Platform(deployment, use_example(provider, "generic", deployment))
+    pages = f"c.JupyterHub.template_paths = [{str(SOURCE / 'dashboard' / 'templates')!r}]\n"
+    platform = Platform(deployment, use_example(provider, "generic", deployment) + pages)
     try:
         platform.start_portal()
         platform.start_hub()
@@ -61,6 +63,13 @@ def test_sign_in_groups_and_administrators(mocked: tuple[Platform, MockProvider]
         assert "Traceback" not in page.text
         assert not is_in(browser)
     assert {user["name"] for user in platform.hub_api("GET", "/users").json()} == {"ada", "bob"}
+
+
+def test_the_button_names_the_provider(mocked: tuple[Platform, MockProvider]) -> None:
+    platform, _ = mocked
+    page = requests.get(f"{platform.deployment.public_url}/hub/login", timeout=20)
+    assert "Sign in with the observatory" in page.text
+    assert "Create an account" not in page.text
 
 
 def test_somebody_who_declines_there(mocked: tuple[Platform, MockProvider]) -> None:
@@ -267,6 +276,9 @@ def test_never_is_never(moved: tuple[Platform, ShapedProvider, dict[str, Browser
     assert [after[key] for key in ("admin", "groups", "auth_state")] == [
         before[key] for key in ("admin", "groups", "auth_state")
     ]
+    # The administrator finds what it takes to link the account, if it is hers after all.
+    log = platform.hub_api("GET", "/users/ada/activity-log").json()
+    assert f"id of ada of {provider.issuer}" in str(log)
     [identity] = identities(platform, "ada")
     assert identity["issuer"] == platform.deployment.service_url("portal")
     # Newcomers are not in anybody's way.
