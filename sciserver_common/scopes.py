@@ -29,7 +29,10 @@ SCOPES: dict[str, dict[str, Any]] = {
         "subscopes": [CASJOBS_QUERY],
     },
     FILES_READ: {"description": "List and read files that are yours or shared with you"},
-    FILES_WRITE: {"description": "Write, move and delete those files", "subscopes": [FILES_READ]},
+    FILES_WRITE: {
+        "description": "Write, move and delete files that are yours or shared for writing",
+        "subscopes": [FILES_READ],
+    },
     FILES_SHARE: {"description": "Share your volumes, and make public links", "subscopes": [FILES_READ]},
     JOBS_READ: {"description": "See your jobs and their results"},
     JOBS_SUBMIT: {"description": "Submit and cancel jobs", "subscopes": [JOBS_READ]},

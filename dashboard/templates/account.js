@@ -29,6 +29,9 @@
     if (answer.status === 401 || answer.status === 403) {
       throw new Error("The hub refuses this. Load the page again: perhaps you were signed out.");
     }
+    if (answer.status === 404) {
+      throw new Error("It is gone already. Load the page again to see what there is.");
+    }
     const problem = await answer.json().catch(() => ({}));
     throw new Error(problem.message || `The hub answered with error ${answer.status}. Try again in a minute.`);
   }
@@ -55,6 +58,7 @@
   function showTimes() {
     const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
     const short = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+    const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
     const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
     for (const time of page.querySelectorAll("time")) {
       const moment = new Date(time.dateTime);
@@ -64,7 +68,7 @@
         const hours = Math.abs(minutes) >= 60;
         time.textContent = relative.format(hours ? Math.round(minutes / 60) : minutes, hours ? "hour" : "minute");
       } else {
-        time.textContent = short.format(moment);
+        time.textContent = ("day" in time.dataset ? day : short).format(moment);
       }
     }
   }

@@ -139,7 +139,7 @@ def test_form_says_what_is_missing_and_a_refusal_is_told_beside_the_button(
     row = page.locator("#token-list").get_by_role("row", name="gone meanwhile")
     row.get_by_role("button", name="Renew").click()
     answer(page, "Renew")
-    expect(row.get_by_role("alert")).to_contain_text(f"No such token {gone}")
+    expect(row.get_by_role("alert")).to_contain_text("It is gone already.")
     expect(row.get_by_role("button", name="Renew")).to_be_enabled()
     visitor.screenshot("account-refused")
     assert whoami(platform, token).status_code == 403
@@ -205,6 +205,38 @@ def test_signing_out_in_one_tab_leads_the_others_to_the_sign_in_page(
         expect(page.locator("#sign-in")).to_be_visible()
         expect(page).to_have_url(re.compile("/hub/login"))
     assert "next=%2Fhub%2Faccount" in second.url
+
+
+def test_servers_are_listed_and_revoked_apart_from_tokens(platform: Platform, visit: Callable[..., Visitor]) -> None:
+    # Somebody else than in the other tests: whoever has a running server comes to it from the sign-in.
+    platform.add_user("perutz")
+    visitor = visit("perutz")
+    visitor.sign_in()
+    page = visitor.page
+    page.wait_for_url("**/hub/**")
+    visitor.start("JupyterLab")
+    page.goto(ACCOUNT)
+    applications = page.locator("#application-list tbody tr").filter(has_text="My server")
+    inside = applications.filter(has_text="its notebooks")
+    opened = applications.filter(has_text="in a browser")
+    expect(inside).to_have_count(1)
+    expect(inside).to_contain_text("Write, move and delete files that are yours or shared for writing")
+    expect(opened).to_have_count(1)
+    expect(page.locator("#token-list")).not_to_contain_text("Server at")
+    expect(page.locator("#activity-list")).not_to_contain_text("Server at")
+    visitor.page.locator("#applications").scroll_into_view_if_needed()
+    visitor.screenshot("account-applications")
+    opened.get_by_role("button", name="Revoke My server, in a browser").click()
+    answer(page, "Revoke")
+    expect(opened).to_have_count(0)
+    expect(inside).to_have_count(1)
+    inside.get_by_role("button", name="Revoke My server, inside").click()
+    expect(page.get_by_role("dialog")).to_contain_text("until the server is started again")
+    answer(page, "Revoke")
+    expect(inside).to_have_count(0)
+    visitor.stop()
+    page.goto(ACCOUNT)
+    expect(applications).to_have_count(0)
 
 
 def test_back_after_signing_out_shows_nothing(franklin: str, visit: Callable[..., Visitor]) -> None:
@@ -290,7 +322,7 @@ def test_text_is_readable(franklin: str, visit: Callable[..., Visitor], scheme: 
     page.locator("#new-token-details").evaluate("details => details.open = true")
     page.get_by_role("button", name="Make token").click()
     visitor.assert_readable()
-    page.screenshot(path=f"tests/screenshots/{scheme}-account.png", full_page=True)
+    page.screenshot(path=f"tests/screenshots/{scheme}-account-page.png", full_page=True)
     page.get_by_role("button", name="Revoke the token readable").first.click()
     visitor.assert_readable()
     visitor.screenshot(f"{scheme}-account-dialog")
@@ -304,6 +336,9 @@ def test_administrator_sees_and_revokes_the_access_of_somebody_else(
     token = make_token(open_account(victim), "to be revoked")
     visitor = visit(boss)
     page = open_account(visitor)
+    page.goto("/hub/admin")
+    visitor.screenshot("administration")
+    page.get_by_role("link", name="Somebody's sessions and tokens").click()
     page.get_by_label("User name", exact=True).fill(franklin)
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("heading", name=f"Access of {franklin}")).to_be_visible()
