@@ -45,6 +45,8 @@ ACCOUNT_EVENTS = {LOCKED: events.ACCOUNT_DISABLED, DELETED: events.ACCOUNT_PURGE
 
 TAKEN = {200, 204}
 REFUSED = 400
+# About a minute. A hub that does not know our new key yet fetches keys again only half a minute after the last time.
+MOST_REFUSALS = 10
 
 
 class Delivery:
@@ -109,7 +111,7 @@ class Delivery:
             self._silent.discard(row.client_id)
             self.log.info("%s was told about account %s: %s", row.client_id, row.subject, row.kind)
             return True
-        if status == REFUSED:
+        if status == REFUSED and row.attempts >= MOST_REFUSALS:
             self.log.error("%s refuses the notice about account %s: %s", row.client_id, row.subject, row.kind)
             return True
         if row.at < time.time() - KEPT:

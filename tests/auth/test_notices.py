@@ -345,13 +345,25 @@ def test_others_do_not_wait_behind_it(portal_only: Platform, answering: type[Hub
     wait_until(lambda: not waiting(portal_only), limit=30)
 
 
-def test_refused_notice_is_given_up_and_said(portal_only: Platform, answering: type[Hub]) -> None:
-    accounts.add_user(portal_only.deployment, "refused", PASSWORD)
-    answering.statuses[:] = [400]
-    accounts.set_password(portal_only.deployment, "refused", NEW_PASSWORD)
+def test_refusal_may_pass(portal_only: Platform, answering: type[Hub]) -> None:
+    """A hub that has the provider's old keys refuses the first tokens after a change of the key."""
+    accounts.add_user(portal_only.deployment, "rotated", PASSWORD)
+    answering.statuses[:] = [400, 400]
+    accounts.set_locked(portal_only.deployment, "rotated", True)
     wait_until(lambda: not waiting(portal_only), limit=30)
-    [(_, token)] = answering.tokens
-    assert set(claims_of(portal_only, token)["events"]) == {LOGOUT_EVENT}
+    assert len(answering.tokens) == 3
+
+
+def test_lasting_refusal_is_given_up_and_said(portal_only: Platform, answering: type[Hub]) -> None:
+    accounts.add_user(portal_only.deployment, "refused", PASSWORD)
+    answering.statuses[:] = [400] * 20
+    accounts.set_password(portal_only.deployment, "refused", NEW_PASSWORD)
+    wait_until(lambda: answering.tokens, limit=30)
+    with sqlite3.connect(portal_only.deployment.portal_dir / "portal.sqlite", timeout=20) as connection:
+        # As after a minute.
+        connection.execute("UPDATE sciserver_notice SET attempts = 10")
+    wait_until(lambda: not waiting(portal_only), limit=30)
+    assert set(claims_of(portal_only, answering.tokens[-1][1])["events"]) == {LOGOUT_EVENT}
     wait_until(lambda: "refuses the notice" in portal_only.portal.log.read_text(), limit=10)
 
 
