@@ -235,9 +235,11 @@ class User(TokenAPI):
 class NoSuchRoute(TokenAPI):
     """Whatever else of Keystone somebody asks for."""
 
-    async def prepare(self) -> None:
-        await super().prepare()
+    async def answer(self) -> None:
         raise Problem(404, "There is no such address. The routes are described in /services/portal/openapi.json.")
+
+    # Not in `prepare`, see `server.NotFound`.
+    get = head = post = put = patch = delete = options = answer
 
 
 ROUTES: list[tuple[str, type[RequestHandler]]] = [

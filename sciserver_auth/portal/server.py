@@ -90,9 +90,12 @@ class Description(Handler):
 class NotFound(Handler):
     """Everything that is not there."""
 
-    async def prepare(self) -> None:
-        await super().prepare()
+    async def answer(self) -> None:
+        # Not in `prepare`: Tornado closes a connection that is answered before the request was read, and the proxy
+        # would send the next request into it.
         raise HTTPError(404)
+
+    get = head = post = put = patch = delete = options = answer
 
 
 class Pages(Handler):
