@@ -61,25 +61,18 @@ class SignOn:
         Raises
         ------
         tornado.web.HTTPError
-            424 for a page whose cookie is worth nothing any more. At 403 JupyterLab would tell that the kernel has
-            died, and forget it. At this status it offers a button that leads to the hub, where one can sign in, and
-            goes on with its kernels when that is done, also in another tab.
+            424 for a page of somebody who has signed out. At 403 JupyterLab would tell that the kernel has died, and
+            forget it. At this status it offers a button that leads to the hub, where one can sign in, and goes on
+            with its kernels when that is done, also in another tab.
         """
         user = await self._identify(handler)
         if user is not None and isinstance(handler, WebSocketHandler):
             in_cookie = not getattr(handler, "_token_authenticated", False)
             self._tokens[handler] = self.hub_auth.get_token(handler, in_cookie=in_cookie)
-        elif user is None and self._is_signed_out_page(handler):
+        elif user is None and _is_from_open_page(handler):
             handler.current_user = handler._jupyter_current_user = None
             raise web.HTTPError(NOT_SERVED, REASON)
         return user
-
-    def _is_signed_out_page(self, handler):
-        # The cookie is signed by this server: it was once given to this browser.
-        if not isinstance(handler, APIHandler) or not handler.get_secure_cookie(self.hub_auth.cookie_name):
-            return False
-        method = getattr(handler, handler.request.method.lower(), None)
-        return not getattr(method, "__allow_unauthenticated", False)
 
     def recheck(self):
         """Believe nothing that the hub has said so far. However often this is called, checks do not overlap."""
@@ -134,6 +127,17 @@ class SignOn:
         if opened:
             self.log.info("Closed %i connections of somebody who has signed out", len(opened))
         return len(opened) == len(handlers)
+
+
+def _is_from_open_page(handler):
+    """Whether a page of this server, which must have been opened by somebody signed in, calls what needs a user.
+
+    The page's own cookie tells: that of the sign-in is cleared by the first answer without it.
+    """
+    if not isinstance(handler, APIHandler) or not handler.get_cookie("_xsrf"):
+        return False
+    method = getattr(handler, handler.request.method.lower(), None)
+    return not getattr(method, "__allow_unauthenticated", False)
 
 
 def _is_over(handler):
