@@ -33,6 +33,20 @@ def end_session(handler: Any, user: Any, row: BrowserSession, kind: str) -> None
     store.record(user.name, kind, address=row.address, detail=row.browser)
 
 
+async def end_session_there(handler: Any, user: Any, row: BrowserSession) -> None:
+    """End the session of another browser of `user`, with the portal's session that it came from.
+
+    Without the latter, that browser could sign in again without the password. Only the embedded portal can be told.
+    """
+    end_session(handler, user, row, "session-ended")
+    authenticator = handler.authenticator
+    if row.provider_sid and row.issuer == authenticator.issuer:
+        try:
+            await authenticator.end_sessions_at_provider(row.subject, row.provider_sid)
+        except OIDCError as error:
+            handler.log.error("The provider has not ended a session of %s: %s", user.name, error)
+
+
 async def end_all_sessions(handler: Any, user: Any, kind: str) -> int:
     """Sign `user` out in every browser, here and at the provider; their number.
 

@@ -95,12 +95,12 @@ class SessionAPIHandler(AccountAPIHandler):
     """``/api/users/:name/sessions/:key``: one of them."""
 
     @needs_scope("tokens")
-    def delete(self, user_name: str, key: str) -> None:
+    async def delete(self, user_name: str, key: str) -> None:
         user = self.known_user(user_name)
         row = next((row for row in self.store.sessions(user.name) if row.key == key), None)
         if row is None:
             raise web.HTTPError(404, f"No such session of {user.name}: it has ended already")
-        access.end_session(self, user, row, "session-ended")
+        await access.end_session_there(self, user, row)
         self.set_status(204)
 
 

@@ -18,6 +18,7 @@ from sciserver_auth.claims import without_unverified_email
 from sciserver_auth.handlers import SciServerCallbackHandler, SciServerLoginHandler
 from sciserver_auth.logout import SciServerLogoutHandler
 from sciserver_auth.mapping import ClaimsMapping
+from sciserver_auth.recheck import Recheck
 from sciserver_auth.store import BrowserSession, Store
 
 
@@ -82,6 +83,7 @@ class SciServerAuthenticator(ClaimsMapping):
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         """The hub's additional routes; they come before its own."""
         self.changes = changes.Changes(app)
+        self.changes.listen(Recheck(app).changed)
         record_tokens(self.store, app.db)
         modules = (account, backchannel, changes, password)
         return [*super().get_handlers(app), *(route for module in modules for route in module.default_handlers)]

@@ -237,8 +237,10 @@ class ProviderClient(OAuthenticator):
         except OIDCError as error:
             self.log.warning("The provider could not be told that tokens are not used any more: %s", error)
 
-    async def end_sessions_at_provider(self, subject: str) -> None:
-        """Have the embedded portal forget all its sessions of one person; other providers have no such endpoint.
+    async def end_sessions_at_provider(self, subject: str, sid: str = "") -> None:
+        """Have the embedded portal forget all its sessions of one person, or the one that `sid` names.
+
+        Other providers have no such endpoint.
 
         Raises
         ------
@@ -249,4 +251,5 @@ class ProviderClient(OAuthenticator):
         endpoint = metadata.get("sciserver_end_sessions_endpoint")
         if endpoint:
             headers = self._client_authentication(metadata)
-            await self.provider.send(self.provider.internal(endpoint), headers=headers, form={"sub": subject})
+            form = {"sub": subject} | ({"sid": sid} if sid else {})
+            await self.provider.send(self.provider.internal(endpoint), headers=headers, form=form)

@@ -149,7 +149,7 @@
     "end-session": {
       question: (name) => ({
         title: `End the session in ${name}?`,
-        text: `That browser is signed out here. The sign-in service may let it in again without a password: if it should not, sign out everywhere. Tokens that ${who} made are kept.`,
+        text: `{% if portal_url %}That browser must sign in again, with the password.{% else %}That browser is signed out here. The sign-in service may let it in again without a password: sign out there as well.{% endif %} Tokens that ${who} made are kept.`,
         action: "End",
       }),
       run: (key) => call("DELETE", `sessions/${key}`),

@@ -102,15 +102,19 @@ def watch_cookies(site: Flask) -> None:
 
     @site.after_request
     def end_copies(response: Response) -> Response:
-        ended = g.get("sciserver_sids", set()) - _sids()
-        if ended:
-            now = time.time()
-            until = now + site.permanent_session_lifetime.total_seconds() + MARGIN
-            with SQLBackend.engine.begin() as connection:
-                connection.execute(delete(ENDED).where(ENDED.c.until < now))
-                row = _INSERT[connection.dialect.name](ENDED).on_conflict_do_nothing()
-                connection.execute(row, [{"sid": sid, "until": until} for sid in sorted(ended)])
+        end(site, g.get("sciserver_sids", set()) - _sids())
         return response
+
+
+def end(site: Flask, sids: set[str]) -> None:
+    """End the sessions with these ids, wherever their cookies are."""
+    if sids:
+        now = time.time()
+        until = now + site.permanent_session_lifetime.total_seconds() + MARGIN
+        with SQLBackend.engine.begin() as connection:
+            connection.execute(delete(ENDED).where(ENDED.c.until < now))
+            row = _INSERT[connection.dialect.name](ENDED).on_conflict_do_nothing()
+            connection.execute(row, [{"sid": sid, "until": until} for sid in sorted(sids)])
 
 
 def _sids() -> set[str]:

@@ -1,6 +1,6 @@
-"""Signing somebody out everywhere at the portal, for the hub: ``POST /services/portal/api/sign-out``.
+"""Signing somebody out at the portal, for the hub: ``POST /services/portal/api/sign-out``.
 
-Not part of OpenID Connect, which lets a client end the session of one browser only (RP-Initiated Logout 1.0). The
+Not part of OpenID Connect, where only the browser itself can be sent to sign out (RP-Initiated Logout 1.0). The
 discovery document names the address as ``sciserver_end_sessions_endpoint``.
 """
 
@@ -16,7 +16,7 @@ from canaille.app import models
 from canaille.app.flask import csrf
 from canaille.backends import Backend
 from canaille.backends.sql.backend import SQLBackend
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from sqlalchemy import update
 
 from sciserver_auth.portal import notices, sessions
@@ -25,6 +25,8 @@ from sciserver_auth.portal.provisioning import HUB_CLIENT_ID
 PATH = "/api/sign-out"
 DISCOVERY_KEY = "sciserver_end_sessions_endpoint"
 
+LONGEST_SID = 40
+
 
 def add_route(site: Flask) -> None:
     """Add the endpoint. It has no cookie to protect: the client's secret is what counts."""
@@ -32,7 +34,7 @@ def add_route(site: Flask) -> None:
 
 
 def _sign_out() -> Response:
-    """End all sessions of the person in the form field ``sub``.
+    """End all sessions of the person in the form field ``sub``; or the one in ``sid``, if that is there.
 
     The client authenticates as at the token endpoint, with Basic (RFC 6749 §2.3.1); only the hub may. 200 with
     ``{"signed_out": true}``, or false where there is no such account. 401 or 400 with an error as in RFC 6749 §5.2.
@@ -44,8 +46,13 @@ def _sign_out() -> Response:
     subjects = request.form.getlist("sub")
     if len(subjects) != 1 or not subjects[0]:
         return _answer(400, error="invalid_request", error_description="Send one subject in the form field sub.")
+    sids = request.form.getlist("sid")
+    if len(sids) > 1 or any(not 0 < len(sid) <= LONGEST_SID for sid in sids):
+        return _answer(400, error="invalid_request", error_description="Send one session in the form field sid.")
     user = Backend.instance.get(models.User, id=subjects[0])
-    if user is not None:
+    if user is not None and sids:
+        sessions.end(current_app, set(sids))
+    elif user is not None:
         sign_out_everywhere(user)
     return _answer(200, signed_out=user is not None)
 

@@ -24,7 +24,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from sciserver_auth.names import PORTAL_NAME_RULE, is_portal_name
-from sciserver_auth.portal import notices, sessions, sign_out
+from sciserver_auth.portal import notices, session_ids, sessions, sign_out
 from sciserver_auth.portal.settings import canaille_settings, forget_environment, public_host
 from sciserver_common.deployment import Deployment
 
@@ -60,6 +60,7 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     _describe_logout(deployment.service_url("portal"))
     _restrict_names()
     sessions.install()
+    session_ids.install()
     provider.EndSessionEndpoint.end_session = _end_all_sessions
     site = canaille.create_app(config=settings)
     _secure_cookies(site, deployment)
@@ -67,6 +68,7 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     # Otherwise an error of the database writes tokens and password hashes into the log.
     SQLBackend.engine.hide_parameters = True
     sessions.create_tables(SQLBackend.engine)
+    session_ids.create_tables(SQLBackend.engine)
     notices.create_tables(SQLBackend.engine)
     site.extensions["sciserver-watch"] = notices.Watch(SQLBackend.session_factory)
     sessions.watch_cookies(site)

@@ -79,6 +79,21 @@ def test_signing_out_here_leaves_the_other_browser(platform: Platform) -> None:
     assert answer.json()["error"] == "invalid_grant"
 
 
+def test_ending_one_browser_from_another_ends_it_at_the_portal_too(platform: Platform) -> None:
+    here = signed_in(platform, "left.open")
+    there = signed_in(platform, "left.open")
+    hub = f"{platform.deployment.public_url}/hub"
+    listed = here.get(f"{hub}/api/users/left.open/sessions", timeout=20).json()
+    keys = {row["key"]: row["current"] for row in listed["sessions"]}
+    [other] = [key for key, current in keys.items() if not current]
+    xsrf = {"X-XSRFToken": next(cookie.value for cookie in here.cookies if cookie.name == "_xsrf")}
+    assert here.delete(f"{hub}/api/users/left.open/sessions/{other}", headers=xsrf, timeout=20).status_code == 204
+    assert not is_in(there, platform)
+    assert "/services/portal/login" in there.get(f"{hub}/oauth_login", timeout=20).url
+    assert is_in(here, platform)
+    assert here.get(f"{hub}/oauth_login", timeout=20).url.endswith("/hub/home")
+
+
 def test_planted_session_id_is_not_taken_over(platform: Platform) -> None:
     """Session fixation: what is in the browser before the sign-in may come from somebody else."""
     accounts.add_user(platform.deployment, "victim", PASSWORD)
