@@ -116,6 +116,10 @@ class Handler(RequestHandler):
 
     def error_text(self, status: int, exc_info: Any = None) -> str:
         """One sentence for the client; sets the headers that belong to the error."""
+        if not self.request._body_future.done():
+            # Tornado closes the connection after an answer that comes before the whole request, without saying so.
+            # The proxy would send its next request into it.
+            self.set_header("Connection", "close")
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.methods()))
             return f"This address answers {', '.join(self.methods())} only."

@@ -141,6 +141,25 @@ def test_odd_requests_are_answered_and_end_nothing(portal_only: Platform, reques
     assert raw(portal_only, "GET", "/health").status == 200
 
 
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /services/portal/keystone/v3/tokens/%ff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"BREW /services/portal/login HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_answer_before_the_whole_request_says_that_the_connection_ends(
+    portal_only: Platform, request_line: bytes
+) -> None:
+    """Otherwise the proxy sends its next request into it, and that one is answered with 503."""
+    deployment = portal_only.deployment
+    address = (deployment.internal_host, deployment.service_port("portal"))
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(request_line)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b"\r\nConnection: close\r\n" in answer
+
+
 def test_many_requests_at_once(portal_only: Platform) -> None:
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(lambda _: raw(portal_only, "GET", "/login").status, range(200)))
