@@ -19,7 +19,7 @@ from sciserver_auth.handlers import SciServerCallbackHandler, SciServerLoginHand
 from sciserver_auth.logout import SciServerLogoutHandler
 from sciserver_auth.mapping import ClaimsMapping
 from sciserver_auth.recheck import Recheck
-from sciserver_auth.store import BrowserSession, Store
+from sciserver_auth.store import BrowserSession, Identity, Store
 
 
 class SciServerAuthenticator(ClaimsMapping):
@@ -131,10 +131,10 @@ class SciServerAuthenticator(ClaimsMapping):
             403: the name belongs to another account.
         """
         auth_model = await super().run_post_auth_hook(handler, auth_model)
-        self._link(auth_model)
+        await self._link(handler, auth_model)
         return auth_model
 
-    def _link(self, auth_model: dict[str, Any]) -> None:
+    async def _link(self, handler: Any, auth_model: dict[str, Any]) -> None:
         """Keep a name's files from a second person who was given the same name.
 
         A name can be taken again after its account was deleted at the provider, or at another provider. The subject
@@ -148,8 +148,9 @@ class SciServerAuthenticator(ClaimsMapping):
         known = self.store.identity(issuer, subject)
         if known is not None and known.user == name and known.email == email:
             return
-        others = [identity for identity in self.store.identities(name) if identity is not known]
-        if known is None and others:
+        others = self.store.identities(name) or await self._last_account(handler, name)
+        same = any((other.issuer, other.subject) == (issuer, subject) for other in others)
+        if others and not same:
             # At one provider, another subject is another person, to whom the name was given again.
             if any(other.issuer == issuer for other in others) or not self._may_link(claims, email, others):
                 # What an administrator needs for a link, if both are the same person.
@@ -162,6 +163,18 @@ class SciServerAuthenticator(ClaimsMapping):
                 )
             self.store.record(name, "identity-linked", detail=issuer)
         self.store.link(name, issuer, subject, email or "")
+
+    async def _last_account(self, handler: Any, name: str) -> list[Identity]:
+        """Who signed in last as a user without links, which may have been removed or lost with the database."""
+        user = handler.find_user(name)
+        state = (await user.get_auth_state() or {}) if user is not None else {}
+        claims = state.get("id_claims") or {}
+        if not claims.get("iss") or not claims.get("sub"):
+            return []
+        email = (state.get(self.user_auth_state_key) or {}).get("email")
+        last = Identity(user=name, issuer=claims["iss"], subject=claims["sub"])
+        last.email = email if isinstance(email, str) else ""
+        return [last]
 
     def _may_link(self, claims: dict[str, Any], email: str | None, others: list[Any]) -> bool:
         if self.link_existing_users == "name":

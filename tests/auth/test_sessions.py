@@ -152,6 +152,29 @@ def test_session_cookie_is_kept_like_the_login_cookie(platform: Platform) -> Non
     assert all(expiring.values()), expiring
 
 
+def test_a_lost_link_gives_the_files_to_nobody_else(platform: Platform) -> None:
+    browser = signed_in(platform, "unlinked")
+    links = platform.hub_api("GET", "/users/unlinked/identities").json()["identities"]
+    assert len(links) == 1
+    assert platform.hub_api("DELETE", f"/users/unlinked/identities/{links[0]['id']}").status_code == 204
+    # Whoever was last signed in under the name is still told apart from a second account of the name.
+    assert not is_in(browser, platform)
+    assert signed_in(platform, "unlinked")
+    links = platform.hub_api("GET", "/users/unlinked/identities").json()["identities"]
+    platform.hub_api("DELETE", f"/users/unlinked/identities/{links[0]['id']}")
+    if not accounts.user_exists(platform.deployment, "keeper.two"):
+        accounts.add_user(platform.deployment, "keeper.two", PASSWORD, admin=True)
+    keeper = Browser(platform)
+    keeper.sign_in_at_portal("keeper.two")
+    page = keeper.portal("/profile/unlinked/settings")
+    keeper.submit(page, action="delete-execute")
+    platform.hub_api("DELETE", "/users/unlinked/sessions")
+    accounts.add_user(platform.deployment, "unlinked", PASSWORD)
+    page = Browser(platform).sign_in("unlinked")
+    assert page.status_code == 403
+    assert "belongs to another account" in page.text
+
+
 def test_the_store_holds_no_credential(platform: Platform) -> None:
     browser = signed_in(platform, "hashed")
     id_token = auth_state(platform, "hashed")["id_token"]
