@@ -171,7 +171,7 @@ def up(options: argparse.Namespace) -> Result:
         f"Logs:              {deployment.logs_dir}   (`sciserver logs`)\n"
         f"Data and users:    {deployment.home}\n"
     )
-    if not _has_admin(deployment):
+    if _lacks_admin(deployment):
         text += (
             "\nThere is no administrator yet. Make the first account with\n"
             f"    {sys.argv[0]} user add NAME --admin{_home_argument(options)}\n"
@@ -285,9 +285,13 @@ def _accounts() -> Iterator[Any]:
         raise OperatorError(str(error)) from error
 
 
-def _has_admin(deployment: Deployment) -> bool:
+def _lacks_admin(deployment: Deployment) -> bool:
     with _accounts() as accounts:
-        return bool(accounts.has_admin(deployment, config_file=str(processes.CONFIG_FILE)))
+        try:
+            return not accounts.has_admin(deployment, config_file=str(processes.CONFIG_FILE))
+        except accounts.AccountsElsewhere:
+            # Who administers is then a matter of the configuration.
+            return False
 
 
 def user_add(options: argparse.Namespace) -> Result:

@@ -20,6 +20,16 @@ class AccountError(Exception):
     """The account cannot be made, found or changed; the text says why."""
 
 
+class AccountsElsewhere(AccountError):
+    """Another identity provider has the accounts of this deployment."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The accounts of this deployment are at another identity provider (c.Portal.identity_provider is False): "
+            "make and lock them there. To end somebody's access here, use the person's account page in the hub."
+        )
+
+
 def add_user(
     deployment: Deployment,
     name: str,
@@ -138,6 +148,8 @@ def _database(deployment: Deployment, config_file: str | None) -> Iterator[Porta
     portal = Portal()
     try:
         portal.read_config(config_file)
+        if not portal.identity_provider:
+            raise AccountsElsewhere
         site = portal.prepare(deployment)
         with site.app_context(), Backend.instance.session():
             yield portal

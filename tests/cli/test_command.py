@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import requests
 
 from sciserver_cli import doctor
 from sciserver_common.deployment import Deployment
@@ -178,3 +179,49 @@ class TestTwoDeployments:
         second.up()
         assert second.answers()
         assert os.path.exists(second.deployment.run_dir / "supervisor.sock")  # noqa: PTH110
+
+
+# Nobody listens there: the provider is asked at the first sign-in, and may be down when the platform starts.
+ELSEWHERE = """
+c.Portal.identity_provider = False
+c.SciServerAuthenticator.issuer = "http://127.0.0.1:9"
+c.SciServerAuthenticator.backchannel_url = ""
+c.SciServerAuthenticator.client_secret = "a secret of the other provider"
+c.SciServerAuthenticator.login_service = "the observatory"
+c.SciServerAuthenticator.allowed_groups = {"astro"}
+"""
+
+
+@pytest.mark.docker
+class TestAccountsElsewhere:
+    """Another identity provider has the accounts."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def platform(tmp_path_factory: pytest.TempPathFactory):
+        yield from deploy(tmp_path_factory.mktemp("elsewhere") / "home", ELSEWHERE)
+
+    def test_up_does_not_ask_for_an_account_here(self, platform: Platform) -> None:
+        again = platform.run("up", "--port", str(platform.port))
+        assert platform.url in again.stdout
+        assert "user add" not in again.stdout
+        assert platform.run("doctor").returncode == 0
+
+    @pytest.mark.parametrize("command", [["user", "add"], ["user", "password"]])
+    def test_accounts_cannot_be_made_here(self, platform: Platform, command: list[str]) -> None:
+        result = platform.run(*command, "bob", "--password-stdin", stdin="a long password\n", check=False)
+        assert result.returncode == 1
+        assert "another identity provider" in result.stderr
+
+    def test_pages_do_not_lead_to_the_portal(self, platform: Platform) -> None:
+        page = requests.get(platform.url + "/hub/login", timeout=30)
+        assert "Sign in with the observatory" in page.text
+        assert "/services/portal" not in page.text
+        assert requests.get(platform.url + "/services/portal/login", timeout=30).status_code == 404
+        settings = requests.get(platform.url + "/services/portal/sciscript.json", timeout=30)
+        assert settings.json()["AuthenticationURL"].startswith(platform.url)
+
+    def test_silent_provider_is_told(self, platform: Platform) -> None:
+        page = requests.get(platform.url + "/hub/oauth_login", timeout=60)
+        assert page.status_code == 503
+        assert "The sign-in service is not answering" in page.text
