@@ -193,9 +193,10 @@ class ServiceAuth(HubOAuth):
                 status, answer = await self._ask(
                     f"sign-on/changes?{query}", self.api_token, self.watch_wait + self.hub_timeout
                 )
-                if status != 200:
+                if status != 200 or not isinstance(answer, dict):
+                    # A hub that stops ends its answers without a word.
                     cursor = ""
-                    raise _Unusable(f"status {status}")
+                    raise _Unusable(f"status {status}" if status != 200 else "an empty answer")
                 cursor, reset, changed = answer["cursor"], answer["reset"], set(answer["changed"])
             except Exception as error:
                 # Whatever it is, the watch goes on.

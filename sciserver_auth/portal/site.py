@@ -239,6 +239,8 @@ def _secure_cookies(site: Flask, deployment: Deployment) -> None:
         SESSION_COOKIE_SECURE=deployment.public_url.startswith("https:"),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
+        # Otherwise every answer sets the cookie, static files too, and a late one would bring an older session back.
+        SESSION_REFRESH_EACH_REQUEST=False,
     )
 
 
