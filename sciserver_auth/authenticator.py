@@ -34,6 +34,9 @@ class SciServerAuthenticator(ClaimsMapping):
         config=True,
         help="""
         SQLAlchemy URL of the database with sessions, links between accounts, and recent activity.
+
+        PostgreSQL works as well (``postgresql+psycopg://hub:password@db.example.org/hub``); it may be the hub's own
+        database.
         """,
     )
 

@@ -4,6 +4,11 @@ from alembic import context
 
 from sciserver_auth.store import Base
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    # The tables may be in the hub's own database, whose version has the usual name.
+    version_table="sign_on_version",
+)
 with context.begin_transaction():
     context.run_migrations()
