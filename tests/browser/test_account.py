@@ -169,8 +169,9 @@ def test_another_browser_is_put_out_alone_then_all_are(franklin: str, visit: Cal
     assert is_signed_out(there)
     assert not is_signed_out(here)
 
-    # The portal still knows that browser.
+    # The portal has forgotten that browser too.
     there.page.goto("/hub/oauth_login?next=/hub/account")
+    there.enter_password()
     expect(there.page.get_by_role("heading", name="Account", exact=True)).to_be_visible()
     page.reload()
     page.get_by_role("button", name="Sign out everywhere").click()
