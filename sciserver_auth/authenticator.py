@@ -85,6 +85,8 @@ class SciServerAuthenticator(ClaimsMapping):
 
     def get_handlers(self, app: Any) -> list[tuple[Any, ...]]:
         """The hub's additional routes; they come before its own."""
+        if self.is_embedded:
+            self.store.adopt_issuer(self.issuer)
         self.changes = changes.Changes(app)
         self.changes.listen(Recheck(app).changed)
         record_tokens(self.store, app.db)

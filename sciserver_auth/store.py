@@ -16,7 +16,7 @@ from typing import Any
 
 import alembic.command
 import alembic.config
-from sqlalchemy import DateTime, LargeBinary, String, UniqueConstraint, create_engine, delete, event, select
+from sqlalchemy import DateTime, LargeBinary, String, UniqueConstraint, create_engine, delete, event, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -80,6 +80,14 @@ class Identity(Base):
     subject: Mapped[str] = mapped_column(String(255))
     email: Mapped[str] = mapped_column(String(320), default="")
     linked: Mapped[datetime.datetime] = mapped_column(DateTime, default=now)
+
+
+class OwnIssuer(Base):
+    """The address under which the deployment's own portal was known when the hub started last: at most one row."""
+
+    __tablename__ = "own_issuer"
+
+    issuer: Mapped[str] = mapped_column(String(1000), primary_key=True)
 
 
 class Activity(Base):
@@ -223,6 +231,26 @@ class Store:
                 return False
             database.delete(row)
         return True
+
+    def adopt_issuer(self, issuer: str) -> None:
+        """Note the address of the deployment's own portal; links and sessions follow it when it has changed.
+
+        The portal's issuer is made of the public address. With another port or host name it is still the same portal
+        with the same accounts.
+        """
+        with self._session() as database, database.begin():
+            before = database.scalar(select(OwnIssuer.issuer))
+            if before == issuer:
+                return
+            if before is not None:
+                # Somebody may have been linked by hand to the new address already.
+                linked = select(Identity.subject).where(Identity.issuer == issuer)
+                database.execute(delete(Identity).where(Identity.issuer == before, Identity.subject.in_(linked)))
+                for table in (BrowserSession, Identity):
+                    database.execute(update(table).where(table.issuer == before).values(issuer=issuer))
+                database.execute(delete(OwnIssuer))
+            database.add(OwnIssuer(issuer=issuer))
+        self._known.clear()
 
     # -- activity
 

@@ -105,6 +105,22 @@ def test_an_account_signs_in_as_one_user(store: Store) -> None:
     assert store.identity("https://a", "1") is None
 
 
+def test_links_follow_the_portal_to_another_address(store: Store) -> None:
+    store.adopt_issuer("http://127.0.0.1:8000/services/portal")
+    store.link("ada", "http://127.0.0.1:8000/services/portal", "1")
+    store.link("ada", "https://b", "9")
+    store.link("eve", "http://127.0.0.1:8000/services/portal", "2")
+    store.link("eve", "https://sciserver.example.org/services/portal", "2")
+    store.open_session("ada", "id", issuer="http://127.0.0.1:8000/services/portal", subject="1")
+    for issuer in ("https://sciserver.example.org/services/portal",) * 2:
+        store.adopt_issuer(issuer)
+        assert {row.issuer for row in store.identities("ada")} == {issuer, "https://b"}
+        assert [row.issuer for row in store.identities("eve")] == [issuer]
+        row = store.session("ada", "id")
+        assert row is not None
+        assert row.issuer == issuer
+
+
 def test_activity_is_kept_for_a_while(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         store.record("ada", "sign-in", address="1" * 100, detail=str(number))

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("issuer", "subject"),
     )
     op.create_index("ix_identities_user", "identities", ["user"])
+    op.create_table("own_issuer", sa.Column("issuer", sa.String(1000), primary_key=True))
     op.create_table(
         "activity",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -53,5 +54,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("activity")
+    op.drop_table("own_issuer")
     op.drop_table("identities")
     op.drop_table("sessions")
