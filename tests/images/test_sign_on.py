@@ -203,6 +203,9 @@ async def test_a_kernel_goes_on_and_is_there_for_the_next_token(server: Notebook
     leaving = hub.add()
     connection = await connect(server, f"kernels/{kernel}/channels", leaving)
     await connection.write_message(execute_request("for _ in range(15): time.sleep(0.1); kept += 1"))
+    # What has reached the server only, but not the kernel, goes with the connection.
+    while '"execute_input"' not in str(await connection.read_message()):
+        pass
     del hub.tokens[leaving]
     recheck(server)
     assert await until_closed(connection) == SIGNED_OUT
