@@ -7,7 +7,6 @@ end when they are revoked or expire, a server's token with the server.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Any
 
 from sciserver_auth.oidc import OIDCError
@@ -27,7 +26,7 @@ def end_session(handler: Any, user: Any, row: BrowserSession, kind: str) -> None
     store = handler.authenticator.store
     store.end_session(row)
     for token in list(user.api_tokens):
-        if token.session_id and hashlib.sha256(token.session_id.encode()).hexdigest() == row.session_hash:
+        if row.has_id(token.session_id):
             handler.db.delete(token)
     handler.db.commit()
     store.record(user.name, kind, address=row.address, detail=row.browser)
@@ -39,23 +38,18 @@ async def end_session_there(handler: Any, user: Any, row: BrowserSession) -> Non
     Without the latter, that browser could sign in again without the password. Only the embedded portal can be told.
     """
     end_session(handler, user, row, "session-ended")
-    authenticator = handler.authenticator
-    if row.provider_sid and row.issuer == authenticator.issuer:
-        try:
-            await authenticator.end_sessions_at_provider(row.subject, row.provider_sid)
-        except OIDCError as error:
-            handler.log.error("The provider has not ended a session of %s: %s", user.name, error)
+    if row.provider_sid:
+        await _end_at_provider(handler, user, row.issuer, row.subject, row.provider_sid)
 
 
-async def end_all_sessions(handler: Any, user: Any, kind: str) -> int:
-    """Sign `user` out in every browser, here and at the provider; their number.
+async def end_all_sessions(handler: Any, user: Any, kind: str) -> None:
+    """Sign `user` out in every browser, here and at the provider.
 
     Afterwards a browser that was signed in asks for the password again, if the provider is the embedded portal. Others
     have no such endpoint: there, the provider's own session may let a browser in again.
     """
     authenticator = handler.authenticator
-    rows = authenticator.store.sessions(user.name)
-    for row in rows:
+    for row in authenticator.store.sessions(user.name):
         authenticator.store.end_session(row)
     for token in list(user.api_tokens):
         if token.session_id:
@@ -64,18 +58,21 @@ async def end_all_sessions(handler: Any, user: Any, kind: str) -> int:
         handler.db.delete(code)
     handler.db.commit()
     authenticator.store.record(user.name, kind)
-    issuers = {(identity.issuer, identity.subject) for identity in authenticator.store.identities(user.name)}
     await authenticator.drop_tokens(user)
-    for issuer, subject in issuers:
-        if issuer == authenticator.issuer:
-            try:
-                await authenticator.end_sessions_at_provider(subject)
-            except OIDCError as error:
-                handler.log.error("The provider has not ended the sessions of %s: %s", user.name, error)
-    return len(rows)
+    for identity in authenticator.store.identities(user.name):
+        await _end_at_provider(handler, user, identity.issuer, identity.subject)
 
 
-async def revoke_access(handler: Any, user: Any, kind: str = "access-revoked") -> None:
+async def _end_at_provider(handler: Any, user: Any, issuer: str, subject: str, sid: str = "") -> None:
+    if issuer != handler.authenticator.issuer:
+        return
+    try:
+        await handler.authenticator.end_sessions_at_provider(subject, sid)
+    except OIDCError as error:
+        handler.log.error("The provider has not ended the sessions of %s: %s", user.name, error)
+
+
+async def revoke_access(handler: Any, user: Any) -> None:
     """End everything that `user` could act with: sessions, tokens, running servers. Files are kept.
 
     Tokens go first, so that nothing can be done with them while the servers stop.
@@ -83,7 +80,7 @@ async def revoke_access(handler: Any, user: Any, kind: str = "access-revoked") -
     for token in list(user.api_tokens):
         handler.db.delete(token)
     handler.db.commit()
-    await end_all_sessions(handler, user, kind)
+    await end_all_sessions(handler, user, "access-revoked")
     for name, spawner in list(user.spawners.items()):
         if spawner.pending == "stop":
             continue

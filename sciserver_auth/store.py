@@ -67,6 +67,10 @@ class BrowserSession(Base):
     last_seen: Mapped[datetime.datetime] = mapped_column(DateTime, default=now)
     expires: Mapped[datetime.datetime] = mapped_column(DateTime, index=True)
 
+    def has_id(self, session_id: str | None) -> bool:
+        """Whether `session_id` is this session's."""
+        return bool(session_id) and _hash(str(session_id)) == self.session_hash
+
 
 class Identity(Base):
     """One account at a provider, and the hub's user that it signs in as."""

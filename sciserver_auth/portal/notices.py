@@ -17,10 +17,8 @@ from canaille.app import models
 from sqlalchemy import (
     Column,
     Connection,
-    Engine,
     Float,
     Integer,
-    MetaData,
     String,
     Table,
     delete,
@@ -33,6 +31,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from sciserver_auth.portal import sessions
 from sciserver_auth.portal.provisioning import HUB_CLIENT_ID
+from sciserver_auth.portal.tables import TABLES
 
 LOCKED = "locked"
 DELETED = "deleted"
@@ -41,8 +40,6 @@ SIGNED_OUT = "signed out"
 
 RECEIVERS = (HUB_CLIENT_ID,)
 """Clients that take logout tokens; `sciserver_auth.portal.delivery` knows where."""
-
-TABLES = MetaData()
 
 NOTICES = Table(
     "sciserver_notice",
@@ -61,11 +58,6 @@ NOTICES = Table(
 _NEW_PASSWORD = "_sciserver_new_password"  # noqa: S105 - the name of an attribute
 NOTICED = "sciserver noticed"
 """Key in a database session's `info`: the transaction has written a notice."""
-
-
-def create_tables(engine: Engine) -> None:
-    """Make our table where it is missing."""
-    TABLES.create_all(engine)
 
 
 def record(connection: Connection, subject: str, kind: str, at: float) -> None:

@@ -15,11 +15,10 @@ from typing import Any
 from canaille.backends.sql.backend import SQLBackend
 from canaille.oidc import provider
 from flask import g
-from sqlalchemy import Column, Engine, Float, MetaData, String, Table, delete, insert, select
+from sqlalchemy import Column, Float, String, Table, delete, insert, select
 
 from sciserver_auth.portal import sessions
-
-TABLES = MetaData()
+from sciserver_auth.portal.tables import TABLES
 
 CODES = Table(
     "sciserver_code_session",
@@ -30,11 +29,6 @@ CODES = Table(
     # Unix time, seconds.
     Column("at", Float(53), nullable=False, index=True),
 )
-
-
-def create_tables(engine: Engine) -> None:
-    """Make our table where it is missing."""
-    TABLES.create_all(engine)
 
 
 def install() -> None:

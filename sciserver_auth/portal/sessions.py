@@ -22,10 +22,10 @@ from canaille.app.session import USER_SESSION, UserSession
 from canaille.backends.sql.backend import SQLBackend
 from canaille.oidc import provider
 from flask import Flask, Response, g, has_request_context, session
-from sqlalchemy import Column, Connection, Engine, Float, MetaData, String, Table, delete, select
+from sqlalchemy import Column, Connection, Float, String, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-TABLES = MetaData()
+from sciserver_auth.portal.tables import TABLES
 
 MOMENTS = Table(
     "sciserver_moment",
@@ -51,11 +51,6 @@ RENEWED = "renewed"
 MARGIN = 3600
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
-
-def create_tables(engine: Engine) -> None:
-    """Make our tables where they are missing; Canaille's own are Alembic's."""
-    TABLES.create_all(engine)
 
 
 def end_before(connection: Connection, user_id: str, at: float) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.engine import Engine
 from sciserver_auth.names import PORTAL_NAME_RULE, is_portal_name
 from sciserver_auth.portal import notices, session_ids, sessions, sign_out
 from sciserver_auth.portal.settings import canaille_settings, forget_environment, public_host
+from sciserver_auth.portal.tables import create_tables
 from sciserver_common.deployment import Deployment
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def make_site(portal: Portal, deployment: Deployment) -> Flask:
     _add_hooks(site, deployment)
     # Otherwise an error of the database writes tokens and password hashes into the log.
     SQLBackend.engine.hide_parameters = True
-    sessions.create_tables(SQLBackend.engine)
-    session_ids.create_tables(SQLBackend.engine)
-    notices.create_tables(SQLBackend.engine)
+    create_tables(SQLBackend.engine)
     site.extensions["sciserver-watch"] = notices.Watch(SQLBackend.session_factory)
     sessions.watch_cookies(site)
     sign_out.add_route(site)
