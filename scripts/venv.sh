@@ -31,5 +31,5 @@ echo "Installing the Python packages into $VENV"
 [ -n "${SSL_CERT_FILE:-}" ] || [ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
     export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --constraint constraints.txt \
-    --editable '.[postgresql,test,lint]' ||
+    --editable '.[postgresql,sqlserver,trino,test,lint]' ||
     fail "The packages could not be installed: check that pypi.org can be reached, then repeat."

@@ -1,0 +1,1 @@
+"""CasJobs: SQL on science databases, with a private database (MyDB) for everybody."""

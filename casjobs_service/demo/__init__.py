@@ -1,0 +1,1 @@
+"""Demonstration contexts, made at install from published catalogues."""

@@ -1,0 +1,1 @@
+"""Users' SQL, translated for the engine that runs it."""

@@ -1,0 +1,1 @@
+"""Databases that are reached over a network."""

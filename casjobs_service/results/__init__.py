@@ -1,0 +1,1 @@
+"""Results as files of each format, from Arrow record batches."""

@@ -1,0 +1,1 @@
+"""Sandboxed processes, one for each running query."""
