@@ -1,7 +1,7 @@
 """What a database contains, as the translator, the schema pages and the results' metadata need it.
 
-Types are DuckDB's names (``BIGINT``, ``DOUBLE``, ``DECIMAL(18,4)``, ``VARCHAR``, ``TIMESTAMP`` …) for every engine: the
-adapter of an engine maps its own to them.
+Types are DuckDB's names (``BIGINT``, ``DOUBLE``, ``DECIMAL(18,4)``, ``VARCHAR``, ``TIMESTAMP`` …) for every engine:
+the adapter of an engine maps its own to them.
 """
 
 from __future__ import annotations

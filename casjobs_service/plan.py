@@ -18,7 +18,7 @@ class Action(enum.StrEnum):
     INSERT = "insert"
     """Adds the rows of `sql` to `target`."""
     CHANGE = "change"
-    """``UPDATE``, ``DELETE``, ``CREATE``, ``ALTER``, ``DROP``, ``TRUNCATE`` on `target`; `sql` is the whole statement."""
+    """``UPDATE``, ``DELETE``, ``CREATE``, ``ALTER``, ``DROP``, ``TRUNCATE`` on `target`; `sql` is all of it."""
     SESSION = "session"
     """Runs in the session only: variables, temporary tables and what is done to them."""
     NOTHING = "nothing"
