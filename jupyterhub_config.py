@@ -11,7 +11,7 @@ from pathlib import Path
 from sciserver_auth.portal import LOGO
 from sciserver_auth.redaction import LOGGING_CONFIG
 from sciserver_common import scopes
-from sciserver_common.deployment import SOURCE, Deployment, proxy_command
+from sciserver_common.deployment import SERVICES, SOURCE, Deployment, proxy_command
 from sciserver_common.sciscript import sciscript
 from sciserver_common.secrets import secret
 from sciserver_spawner.images import catalogue
@@ -21,7 +21,7 @@ c = get_config()
 
 deployment = with_network(Deployment.load())
 
-# `sciserver up` runs the proxy and the portal beside the hub, so that they live on while the hub restarts. Run as
+# `sciserver up` runs the proxy and the services beside the hub, so that they live on while the hub restarts. Run as
 # `jupyterhub -f jupyterhub_config.py`, the hub starts them itself.
 supervised = os.environ.get("SCISERVER_SUPERVISED") == "1"
 
@@ -59,7 +59,7 @@ c.JupyterHub.logging_config = LOGGING_CONFIG
 
 # -- what tokens may do: docs/reference/scopes.md
 c.JupyterHub.custom_scopes = scopes.SCOPES
-c.JupyterHub.extra_user_scopes = set(scopes.USER_SCOPES)
+c.JupyterHub.extra_user_scopes = {*scopes.USER_SCOPES, "access:services!service=casjobs"}
 c.JupyterHub.token_expires_in_max_seconds = 366 * 24 * 3600
 c.Spawner.server_token_scopes = scopes.SERVER_SCOPES
 
@@ -92,18 +92,29 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1}
 # -- services
 # Tokens of services are 256 random bits: to stretch them as if they were passwords would cost 5 ms at each request.
 c.JupyterHub.trust_user_provided_tokens = True
-portal = {
-    "name": "portal",
-    "url": deployment.internal_origin("portal"),
-    "api_token": secret(deployment, "portal-service"),
-    "display": False,
-}
+c.JupyterHub.services = [
+    {
+        "name": "portal",
+        "url": deployment.internal_origin("portal"),
+        "api_token": secret(deployment, "portal-service"),
+        "display": False,
+    },
+    {
+        "name": "casjobs",
+        "url": deployment.internal_origin("casjobs"),
+        "api_token": secret(deployment, "casjobs-service"),
+        "oauth_client_allowed_scopes": scopes.SERVICE_CLIENT_SCOPES,
+        "oauth_no_confirm": True,
+    },
+]
 if not supervised:
-    portal["command"] = [sys.executable, "-m", "sciserver_auth.portal", "--config", str(Path(__file__).resolve())]
-    portal["environment"] = {"SCISERVER_HOME": str(deployment.home)}
-c.JupyterHub.services = [portal]
+    for service, module in SERVICES.items():
+        entry = next(entry for entry in c.JupyterHub.services if entry["name"] == service)
+        entry["command"] = [sys.executable, "-m", module, "--config", str(Path(__file__).resolve())]
+        entry["environment"] = {"SCISERVER_HOME": str(deployment.home)}
 c.JupyterHub.load_roles = [
     {"name": "portal", "scopes": [scopes.SIGN_ON_PASSWORD, scopes.SIGN_ON_WATCH], "services": ["portal"]},
+    {"name": "casjobs", "scopes": [scopes.SIGN_ON_WATCH], "services": ["casjobs"]},
 ]
 
 # -- pages

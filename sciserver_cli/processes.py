@@ -22,19 +22,19 @@ from supervisor.xmlrpc import SupervisorTransport
 from traitlets.config.loader import PyFileConfigLoader
 
 from sciserver_cli.errors import OperatorError
-from sciserver_common.deployment import SOURCE, Deployment, proxy_command
+from sciserver_common.deployment import SERVICES, SOURCE, Deployment, proxy_command
 from sciserver_spawner import images
 
-PROCESSES = ("portal", "proxy", "hub")
+PROCESSES = ("portal", "proxy", "hub", "casjobs")
 """In the order in which they start."""
 
 MARK = "SCISERVER_PROCESS"
 """Environment variable by which our processes are found when their supervisor was killed."""
 
-CODE = ("dashboard", "sciserver_auth", "sciserver_common", "sciserver_spawner")
-"""Directories of the checkout that hub and portal run from."""
+CODE = ("casjobs_service", "dashboard", "sciserver_auth", "sciserver_common", "sciserver_spawner")
+"""Directories of the checkout that hub and services run from."""
 
-_READ_AT_START = {".py", ".html", ".css", ".js", ".svg"}
+_READ_AT_START = {".py", ".html", ".css", ".js", ".sql", ".svg"}
 
 CONFIG_FILE = SOURCE / "jupyterhub_config.py"
 
@@ -192,8 +192,8 @@ class Supervisor:
     def _script(self, name: str) -> str:
         """Shell text that becomes the process; secrets come from their files, never in an argument."""
         deployment = self.deployment
-        if name == "portal":
-            return "exec " + shlex.join([sys.executable, "-m", "sciserver_auth.portal", "--config", str(CONFIG_FILE)])
+        if name in SERVICES:
+            return "exec " + shlex.join([sys.executable, "-m", SERVICES[name], "--config", str(CONFIG_FILE)])
         if name == "hub":
             return "exec " + shlex.join([sys.executable, "-m", "jupyterhub", "-f", str(CONFIG_FILE)])
         hub = deployment.internal_origin("hub")
@@ -217,7 +217,7 @@ class Supervisor:
 
 
 def _fingerprint(deployment: Deployment) -> str:
-    """Changes with whatever hub and portal read when they start: settings, code, pages, versions, image tags."""
+    """Changes with whatever hub and services read when they start: settings, code, pages, versions, image tags."""
     files = [
         *sorted(deployment.config_dir.glob("*.py")),
         CONFIG_FILE,
@@ -233,7 +233,7 @@ def _fingerprint(deployment: Deployment) -> str:
 
 
 def check_config() -> None:
-    """Read the configuration as hub and portal will.
+    """Read the configuration as hub and services will.
 
     Raises
     ------
@@ -271,17 +271,14 @@ def check_port(deployment: Deployment) -> None:
 
 
 def wait_answers(deployment: Deployment, supervisor: Supervisor, timeout: float = 90.0) -> None:
-    """Return when hub and portal answer through the proxy.
+    """Return when hub and services answer through the proxy.
 
     Raises
     ------
     OperatorError
         One does not in `timeout` seconds: shows the end of its log.
     """
-    paths = {
-        "hub": "/hub/health",
-        "portal": deployment.service_prefix("portal") + "health",
-    }
+    paths = {"hub": "/hub/health"} | {name: deployment.service_prefix(name) + "health" for name in SERVICES}
     deadline = time.monotonic() + timeout
     for name, path in paths.items():
         while not _answers(deployment, path):

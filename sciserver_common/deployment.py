@@ -30,6 +30,9 @@ DEFAULT_PORT = 8000
 # Each deployment has a Docker network, and so a gateway address, of its own: on that address the ports can be fixed.
 SERVICE_PORTS = {"hub": 8081, "portal": 8082, "casjobs": 8083}
 
+SERVICES = {"portal": "sciserver_auth.portal", "casjobs": "casjobs_service"}
+"""Python modules that are run as a process each, beside the hub."""
+
 # sockaddr_un.sun_path holds 107 bytes and a zero on Linux. Our longest socket name is supervisor's, which appends its
 # process id before it renames: 23 bytes.
 _LONGEST_RUN_DIR = 107 - len("/supervisor.sock.4194304")

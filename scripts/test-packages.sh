@@ -5,7 +5,8 @@ set -eu
 missing=""
 [ -x /usr/bin/chromium ] || missing="$missing chromium fonts-dejavu-core"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
-ls /usr/share/postgresql/*/extension/q3c.control >/dev/null 2>&1 || missing="$missing postgresql-15-q3c"
+# A pattern of apt's: the package is named after PostgreSQL's version.
+ls /usr/share/postgresql/*/extension/q3c.control >/dev/null 2>&1 || missing="$missing ^postgresql-[0-9]+-q3c$"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
