@@ -1,0 +1,627 @@
+"""The metadata database: who has run what, what waits, what runs where.
+
+Several services may share one database (PostgreSQL). Each change of a job's state is one statement or one short
+transaction that names the state it starts from, so that of two services only one succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import functools
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import alembic.command
+import alembic.config
+from sqlalchemy import Select, create_engine, event, func, or_, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from casjobs_service.errors import Kind, QueryError
+from casjobs_service.models import Job, JobKind, Status, User, cancelled, now
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class StoreError(QueryError):
+    """The metadata database did not do what it was asked; nothing can be said about the job."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The list of queries cannot be read or written now, so nothing was run.",
+            Kind.UNAVAILABLE,
+            hint="Try again in a minute. If it goes on, tell the operators: its disk may be full.",
+        )
+
+
+def _threaded(
+    method: Callable[Concatenate[Store, _P], _R],
+) -> Callable[Concatenate[Store, _P], Coroutine[Any, Any, _R]]:
+    """Run a method in the store's own threads: databases answer when they like, the event loop must not wait."""
+
+    @functools.wraps(method)
+    async def call(self: Store, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        def run() -> _R:
+            try:
+                return method(self, *args, **kwargs)
+            except IntegrityError:
+                raise
+            except DBAPIError as error:
+                log.error("%s: %s", method.__name__, error.orig)
+                raise StoreError from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a waiting job stands.
+
+    Attributes
+    ----------
+    position
+        From 1: this many jobs start until it has started, itself included, if none is added.
+    own
+        How many of the same user are before it.
+    running
+        Long jobs of the same user that run.
+    """
+
+    position: int
+    own: int
+    running: int
+
+
+class Store:
+    """The database. Methods that touch it are coroutines; they raise `StoreError` when it does not work.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL, e.g. ``sqlite:////…/casjobs.sqlite`` or ``postgresql://user@host/name``. Tables are made, or
+        migrated, when the store is opened.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        # Without parameters: an error's text would hold somebody's query.
+        self.engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
+        self._sqlite = self.engine.dialect.name == "sqlite"
+        if self._sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # SQLite lets one write at a time and makes the others sleep in steps; they had better queue up here.
+        self._writer: contextlib.AbstractContextManager[Any] = (
+            threading.Lock() if self._sqlite else contextlib.nullcontext()
+        )
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="casjobs-store")
+        self._users: dict[str, User] = {}
+        self._migrate()
+
+    def _migrate(self) -> None:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.engine.begin() as connection:
+            if not self._sqlite:
+                # Two services that start at once: one migrates, the other finds it done.
+                connection.execute(select(func.pg_advisory_xact_lock(0x43415331)))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Finish what runs, and close the connections."""
+        self._threads.shutdown()
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[Session]:
+        with self._writer, Session(self.engine, expire_on_commit=False) as database, database.begin():
+            yield database
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[Session]:
+        with Session(self._reading, expire_on_commit=False) as database:
+            yield database
+
+    # -- users
+
+    @_threaded
+    def user(self, name: str) -> User:
+        """The user of that name at the hub; made at first use."""
+        if name in self._users:
+            return self._users[name]
+        wanted = select(User).where(User.name == name)
+        with self._read() as database:
+            user = database.scalar(wanted)
+        if user is None:
+            try:
+                with self._write() as database:
+                    user = User(name=name)
+                    database.add(user)
+            except IntegrityError:  # another request of theirs was faster
+                with self._read() as database:
+                    user = database.scalars(wanted).one()
+        self._users[name] = user
+        return user
+
+    @_threaded
+    def users(self, ids: Collection[int] | None = None) -> list[User]:
+        """Those with these ids, or everybody, in order of their ids."""
+        wanted = select(User).order_by(User.id)
+        with self._read() as database:
+            return list(database.scalars(wanted if ids is None else wanted.where(User.id.in_(ids))))
+
+    # -- history
+
+    @_threaded
+    def add(self, user_id: int, **fields: Any) -> Job:
+        """Note a query before anything is done with it; `fields` are columns of `Job`."""
+        job = Job(user_id=user_id, **{name: _storable(name, value) for name, value in fields.items()})
+        with self._write() as database:
+            database.add(job)
+        return job
+
+    @_threaded
+    def job(self, job_id: int, user_id: int | None = None) -> Job | None:
+        """One job; None if there is none, or it is not this user's."""
+        if not -(2**63) <= job_id < 2**63:
+            return None
+        with self._read() as database:
+            job = database.get(Job, job_id)
+        return job if job is not None and user_id in {None, job.user_id} else None
+
+    @_threaded
+    def jobs(
+        self,
+        user_id: int,
+        *,
+        submitted_from: datetime.datetime | None = None,
+        submitted_to: datetime.datetime | None = None,
+        status: Collection[int] = (),
+        context: str = "",
+        search: str = "",
+        kinds: Collection[str] = (),
+        top: int | None = None,
+        before: int | None = None,
+    ) -> list[Job]:
+        """Queries of a user, the latest first.
+
+        Parameters
+        ----------
+        submitted_from, submitted_to
+            UTC without a zone; both included.
+        context
+            In any case.
+        search
+            Text, in any case, that the query or its task name contains.
+        top
+            At most so many.
+        before
+            Only ids below this one: the last id of one page asks for the next.
+        """
+        wanted = select(Job).where(Job.user_id == user_id)
+        if submitted_from is not None:
+            wanted = wanted.where(Job.time_submit >= submitted_from)
+        if submitted_to is not None:
+            wanted = wanted.where(Job.time_submit <= submitted_to)
+        if status:
+            wanted = wanted.where(Job.status.in_(status))
+        if context:
+            wanted = wanted.where(func.lower(Job.context) == context.lower())
+        if search:
+            text = _storable("search", search)
+            wanted = wanted.where(
+                or_(Job.query.icontains(text, autoescape=True), Job.task_name.icontains(text, autoescape=True))
+            )
+        if kinds:
+            wanted = wanted.where(Job.kind.in_(kinds))
+        if before is not None:
+            wanted = wanted.where(Job.id < before)
+        with self._read() as database:
+            return list(database.scalars(wanted.order_by(Job.id.desc()).limit(top)))
+
+    # -- a job's life
+
+    @_threaded
+    def start(self, job_id: int, owner: str, lease: float) -> bool:
+        """A quick query that has waited begins; false if it was cancelled meanwhile."""
+        return self._change(
+            job_id,
+            Status.READY,
+            status=Status.STARTED,
+            time_start=now(),
+            attempts=1,
+            owner=owner,
+            lease_until=_in(lease),
+        )
+
+    @_threaded
+    def progress(self, job_id: int, owner: str, **fields: Any) -> None:
+        """Note how far a running job is."""
+        with self._write() as database:
+            database.execute(update(Job).where(*_mine(job_id, owner)).values(**_clean(fields)))
+
+    @_threaded
+    def end(self, job_id: int, owner: str, status: Status, **fields: Any) -> bool:
+        """Note how a job has ended.
+
+        Returns
+        -------
+        Whether that is now in the record. False: another service has it since our lease ran out, and what we have
+        made must be thrown away. Doing it again, because nobody knows whether the first time worked, does no harm.
+        """
+        fields = {"time_end": now(), "lease_until": None, **_clean(fields)}
+        with self._write() as database:
+            changed = database.execute(
+                update(Job).where(*_mine(job_id, owner)).values(status=status, **fields).returning(Job.id)
+            ).all()
+            if changed:
+                return True
+            found = database.execute(select(Job.status, Job.owner).where(Job.id == job_id)).one_or_none()
+            return found is not None and tuple(found) == (status, owner)
+
+    @_threaded
+    def cancel(self, job_id: int) -> Job | None:
+        """Cancel what waits, mark what runs; what has ended stays as it is. The job afterwards."""
+        with self._write() as database:
+            waiting = update(Job).where(Job.id == job_id, Job.status == Status.READY)
+            ended = {"status": Status.CANCELED, "time_end": now(), "lease_until": None}
+            if not database.execute(waiting.values(**ended, error=cancelled().to_json()).returning(Job.id)).all():
+                running = update(Job).where(Job.id == job_id, Job.status == Status.STARTED)
+                database.execute(running.values(status=Status.CANCELING))
+            return database.get(Job, job_id, populate_existing=True)
+
+    @_threaded
+    def cancelling(self, owner: str) -> list[int]:
+        """Jobs that `owner` runs and somebody has cancelled."""
+        with self._read() as database:
+            wanted = select(Job.id).where(Job.status == Status.CANCELING, Job.owner == owner)
+            return list(database.scalars(wanted))
+
+    # -- the queue
+
+    @_threaded
+    def claim(self, owner: str, per_user: int, lease: float) -> Job | None:
+        """Start the next long job.
+
+        The user with the fewest running jobs comes first, among those the one who was served longest ago; theirs is
+        the oldest job.
+
+        Parameters
+        ----------
+        per_user
+            So many of one user run at once, whichever service runs them.
+        lease
+            Seconds.
+
+        Returns
+        -------
+        The job, now Started and ours; None if nothing may start.
+        """
+        while True:
+            with self._write() as database:
+                user = database.execute(_next_user(per_user)).one_or_none()
+                if user is None:
+                    return None
+                # Another service may have started one of theirs between the count and our lock on them.
+                if (database.scalar(select(_running_of(user.id))) or 0) >= per_user:
+                    continue
+                oldest = select(func.min(Job.id)).where(*_waiting(), Job.user_id == user.id)
+                job = database.scalar(
+                    update(Job)
+                    .where(Job.id == oldest.scalar_subquery(), Job.status == Status.READY)
+                    .values(
+                        status=Status.STARTED,
+                        time_start=now(),
+                        owner=owner,
+                        lease_until=_in(lease),
+                        attempts=Job.attempts + 1,
+                    )
+                    .returning(Job)
+                )
+                if job is not None:  # else it was cancelled in this instant
+                    database.execute(update(User).where(User.id == user.id).values(served=job.time_start))
+                    return job
+
+    @_threaded
+    def place(self, job_id: int) -> Place | None:
+        """Where a long job stands; None if it does not wait."""
+        with self._read() as database:
+            job = database.get(Job, job_id)
+            if job is None or job.status != Status.READY or job.kind != JobKind.LONG:
+                return None
+            waiting = select(Job.user_id, func.count().label("n")).where(*_waiting()).group_by(Job.user_id).subquery()
+            running = _running().subquery()
+            crowd = database.execute(
+                select(waiting.c.user_id, waiting.c.n, func.coalesce(running.c.n, 0), User.served)
+                .join(User, User.id == waiting.c.user_id)
+                .outerjoin(running, running.c.user_id == waiting.c.user_id)
+            ).all()
+            own = database.scalar(select(func.count()).where(*_waiting(), Job.user_id == job.user_id, Job.id < job.id))
+        return _place(job.user_id, own or 0, [tuple(row) for row in crowd])
+
+    @_threaded
+    def counts(self) -> dict[str, int]:
+        """Long jobs: how many are ``waiting`` and ``running``, and of how many ``users``."""
+        with self._read() as database:
+            rows = database.execute(
+                select(Job.status, Job.user_id, func.count())
+                .where(Job.kind == JobKind.LONG, Job.status.in_((Status.READY, *_ACTIVE)))
+                .group_by(Job.status, Job.user_id)
+            ).all()
+        return {
+            "waiting": sum(count for status, _, count in rows if status == Status.READY),
+            "running": sum(count for status, _, count in rows if status != Status.READY),
+            "users": len({user for _, user, _ in rows}),
+        }
+
+    @_threaded
+    def running(self, user_id: int) -> int:
+        """How many long jobs of a user run."""
+        with self._read() as database:
+            return database.scalar(select(_running_of(user_id))) or 0
+
+    @_threaded
+    def to_queue(self, job_id: int, owner: str, *, running: bool, **fields: Any) -> bool:
+        """Make a quick query that runs a long job: one that goes on, or one that waits."""
+        status = {} if running else {"status": Status.READY, "attempts": 0, "lease_until": None, "time_start": None}
+        with self._write() as database:
+            changed = database.execute(
+                update(Job)
+                .where(*_mine(job_id, owner), Job.status == Status.STARTED)
+                .values(kind=JobKind.LONG, **status, **_clean(fields))
+                .returning(Job.id)
+            )
+            return bool(changed.all())
+
+    # -- leases
+
+    @_threaded
+    def renew(self, owner: str, ids: Collection[int], lease: float) -> set[int]:
+        """Say that `owner` still has these jobs; returns those that are its own indeed."""
+        with self._write() as database:
+            changed = database.scalars(
+                update(Job)
+                .where(Job.id.in_(ids), Job.owner == owner, Job.status.in_((Status.READY, *_ACTIVE)))
+                .values(lease_until=_in(lease))
+                .returning(Job.id)
+            )
+            return set(changed)
+
+    @_threaded
+    def reclaim(self, gone: Callable[[str], bool], living: Collection[int], attempts: int) -> list[Job]:
+        """Deal with jobs that nobody runs any more.
+
+        Parameters
+        ----------
+        gone
+            Whether the process of that `owner` is known to have ended, whatever its leases say.
+        living
+            Ids that this process runs: theirs cannot have run out.
+        attempts
+            A long job that was started less often goes back into the queue, another one has failed.
+
+        Returns
+        -------
+        The jobs in their new states.
+        """
+        with self._write() as database:
+            held = select(Job).where(
+                or_(
+                    Job.status.in_(_ACTIVE),
+                    (Job.status == Status.READY) & (Job.kind != JobKind.LONG),
+                )
+            )
+            if not self._sqlite:
+                held = held.with_for_update(skip_locked=True)
+            moment = now()
+            lost = [
+                job
+                for job in database.scalars(held)
+                if job.id not in living and (job.lease_until is None or job.lease_until < moment or gone(job.owner))
+            ]
+            for job in lost:
+                _give_up(job, attempts)
+            return lost
+
+    @_threaded
+    def give_back(self, owner: str, ids: Collection[int]) -> None:
+        """Let others run these long jobs of ours, as if we had not begun; cancelled ones end."""
+        with self._write() as database:
+            mine = (Job.id.in_(ids), Job.owner == owner, Job.kind == JobKind.LONG)
+            back = {"lease_until": None, "owner": "", "statement": 0, "fraction": None}
+            database.execute(
+                update(Job)
+                .where(*mine, Job.status == Status.STARTED)
+                .values(status=Status.READY, time_start=None, attempts=Job.attempts - 1, **back)
+            )
+            database.execute(
+                update(Job)
+                .where(*mine, Job.status == Status.CANCELING)
+                .values(status=Status.CANCELED, time_end=now(), error=cancelled().to_json(), **back)
+            )
+
+    @_threaded
+    def retry(self, job_id: int, owner: str) -> bool:
+        """Put a job whose worker has died back into the queue, as one attempt more; false if it is not ours."""
+        return self._change(
+            job_id,
+            Status.STARTED,
+            Job.owner == owner,
+            status=Status.READY,
+            owner="",
+            lease_until=None,
+            time_start=None,
+            statement=0,
+            fraction=None,
+        )
+
+    # -- results
+
+    @_threaded
+    def forget_results(self) -> list[int]:
+        """Strike results whose time is over from the record; returns the jobs whose files can go."""
+        with self._write() as database:
+            changed = database.scalars(
+                update(Job).where(Job.results_until < now()).values(results=[], results_until=None).returning(Job.id)
+            )
+            return list(changed)
+
+    @_threaded
+    def without_results(self, ids: Collection[int]) -> list[int]:
+        """Those of `ids` that have no kept results and can have none soon: no such job, or it has ended without."""
+        with self._read() as database:
+            kept = select(Job.id).where(
+                Job.id.in_(ids), or_(Job.results_until.is_not(None), Job.status < Status.CANCELED)
+            )
+            return sorted(set(ids) - set(database.scalars(kept)))
+
+    # --
+
+    def _change(self, job_id: int, before: Status, *conditions: Any, **values: Any) -> bool:
+        with self._write() as database:
+            statement = update(Job).where(Job.id == job_id, Job.status == before, *conditions)
+            return bool(database.execute(statement.values(**values).returning(Job.id)).all())
+
+
+_ACTIVE = (Status.STARTED, Status.CANCELING)
+
+
+def _mine(job_id: int, owner: str) -> tuple[Any, ...]:
+    return Job.id == job_id, Job.owner == owner, Job.status.in_(_ACTIVE)
+
+
+def _waiting() -> tuple[Any, ...]:
+    return Job.status == Status.READY, Job.kind == JobKind.LONG
+
+
+def _running() -> Select[int, int]:
+    return (
+        select(Job.user_id, func.count().label("n"))
+        .where(Job.status.in_(_ACTIVE), Job.kind == JobKind.LONG)
+        .group_by(Job.user_id)
+    )
+
+
+def _running_of(user_id: int) -> Any:
+    wanted = select(func.count()).where(Job.status.in_(_ACTIVE), Job.kind == JobKind.LONG, Job.user_id == user_id)
+    return wanted.scalar_subquery()
+
+
+def _next_user(per_user: int) -> Select[int]:
+    """Whose turn it is; the row is locked, and users whom another service looks at just now are passed over."""
+    waiting = select(Job.user_id).where(*_waiting()).group_by(Job.user_id).subquery()
+    running = _running().subquery()
+    count = func.coalesce(running.c.n, 0)
+    return (
+        select(User.id)
+        .join(waiting, waiting.c.user_id == User.id)
+        .outerjoin(running, running.c.user_id == User.id)
+        .where(count < per_user)
+        .order_by(count, User.served.asc().nulls_first(), User.id)
+        .limit(1)
+        # SQLite has no such words, and needs none: only one transaction writes at a time.
+        .with_for_update(of=User, skip_locked=True)
+    )
+
+
+def _place(user_id: int, own: int, crowd: list[tuple[int, int, int, datetime.datetime | None]]) -> Place:
+    """Position of the job of `user_id` that has `own` jobs of theirs before it.
+
+    `crowd` are users with their numbers of waiting and running jobs and when they were served last. If nothing ends
+    meanwhile, the queue fills level after level: a user's next job starts at the level of how many they have running.
+    On one level those come first who were there to begin with, by when they were served; then those who have just
+    been raised to it, in the order in which that happened, which is the order of the level before.
+    """
+    order = {
+        user: (-running, served is not None, served or datetime.datetime.min, user)
+        for user, _, running, served in crowd
+    }
+    running = next(row[2] for row in crowd if row[0] == user_id)
+    level = running + own
+    ahead = own
+    for other, count, base, _ in crowd:
+        if other != user_id:
+            ahead += min(count, max(0, level - base))
+            if base <= level < base + count and order[other] < order[user_id]:
+                ahead += 1
+    return Place(ahead + 1, own, running)
+
+
+def _give_up(job: Job, attempts: int) -> None:
+    """The service that had the job is gone."""
+    job.lease_until = None
+    if job.status == Status.CANCELING:
+        job.status, job.error = Status.CANCELED, cancelled().to_json()
+    elif job.kind != JobKind.LONG:
+        job.status = Status.FAILED
+        job.error = QueryError(
+            "The service was restarted while this query ran. It was not run again.", Kind.INTERNAL
+        ).to_json()
+    elif job.attempts < attempts:
+        job.status, job.time_start, job.statement, job.fraction = Status.READY, None, 0, None
+    else:
+        job.status = Status.FAILED
+        job.error = QueryError(
+            f"The service ended {job.attempts} times while this query ran; it is not tried again.",
+            Kind.INTERNAL,
+            hint="If the query needs very much memory, try it in smaller steps.",
+        ).to_json()
+    if Status(job.status).ended:
+        job.time_end = now()
+    else:
+        job.owner = ""
+
+
+def _in(seconds: float) -> datetime.datetime:
+    return now() + datetime.timedelta(seconds=seconds)
+
+
+_LENGTHS = {"context": 255, "dialect": 20, "task_name": 255, "output_type": 40, "params": 1000, "into": 255}
+
+
+def _storable(name: str, value: Any) -> Any:
+    """Text that every database takes: what people send can hold zeros, halves of surrogate pairs, and be long."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return text[: _LENGTHS.get(name)] if name in _LENGTHS else text
+
+
+def _clean(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: _storable(name, value) for name, value in fields.items()}
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = None  # the module's own idea of transactions starts them too late
+        connection.execute("PRAGMA busy_timeout = 15000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # A transaction that first reads cannot become a writing one when another has written in between. Those that only
+    # read run without.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
