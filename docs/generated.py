@@ -37,7 +37,7 @@ def write(directory: Path) -> None:
 
 def ours(cls: type[HasTraits]) -> dict[str, Any]:
     """What `cls` and those of its parents that belong to this distribution declare, in the order of the source."""
-    classes = [parent for parent in reversed(cls.__mro__) if parent.__module__.startswith("sciserver_")]
+    classes = [parent for parent in reversed(cls.__mro__) if parent.__module__.split("_")[0] in {"casjobs", "sciserver"}]
     return {name: value for parent in classes for name, value in vars(parent).items()}
 
 
