@@ -2,7 +2,7 @@
 
 from casjobs_service.results.base import NO_COLUMNS, Writer
 from casjobs_service.results.compress import ENCODINGS, compressor
-from casjobs_service.results.formats import FORMATS, MEDIA_TYPES, writer
+from casjobs_service.results.formats import FORMATS, writer
 from casjobs_service.results.metadata import with_columns
 from casjobs_service.results.spool import SpoolError, SpoolWriter, open_spool
 from casjobs_service.results.stats import Stats
@@ -10,7 +10,6 @@ from casjobs_service.results.stats import Stats
 __all__ = [
     "ENCODINGS",
     "FORMATS",
-    "MEDIA_TYPES",
     "NO_COLUMNS",
     "SpoolError",
     "SpoolWriter",
