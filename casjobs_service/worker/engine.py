@@ -1,0 +1,157 @@
+"""The worker's DuckDB: one connection in memory, to which databases are attached while they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from casjobs_service.limits import Limits
+
+BATCH = 50_000
+"""Rows of a batch."""
+
+LOCK_SECONDS = 5.0
+"""How long another process may still have a file open for which we hold the lock: one that is being killed."""
+
+WARM_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    # The sandbox can only be closed around a single thread; queries get theirs afterwards.
+    "threads": 1,
+    "async_threads": 0,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "allow_unredacted_secrets": False,
+    "python_enable_replacements": False,
+    "enable_external_file_cache": False,
+}
+
+
+def quoted(name: str) -> str:
+    """As an identifier of DuckDB."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """As a string of DuckDB."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Engine:
+    """DuckDB with the limits of a session.
+
+    Temporary tables, variables and macros belong to a connection, so that a script has only this one.
+    """
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(":memory:", config=WARM_SETTINGS)
+        # Progress is only counted where a bar would be shown.
+        self._connection.execute("SET enable_progress_bar_print = false; SET enable_progress_bar = true")
+        # The first query of a connection is ten times slower than the second.
+        self._connection.sql("SELECT 1").to_arrow_reader(BATCH).read_all()
+        self._prelude: set[str] = set()
+        self.attached: dict[str, bool] = {}
+        """Databases that are open; whether they can be written."""
+
+    def configure(self, limits: Limits, temporary: Path, readable: list[str], collation: str) -> None:
+        """Set the limits, and lock the configuration: the last thing that can be set.
+
+        Parameters
+        ----------
+        temporary
+            Directory for temporary files.
+        readable
+            Directories whose files may be attached.
+        collation
+            Of all text without one of its own.
+        """
+        directories = ", ".join(literal(directory) for directory in readable)
+        for name, value in (
+            ("memory_limit", literal(f"{limits.memory} bytes")),
+            ("temp_directory", literal(str(temporary))),
+            ("max_temp_directory_size", literal(f"{limits.temp} bytes")),
+            ("threads", str(limits.threads)),
+            ("default_collation", literal(collation)),
+            ("allowed_directories", f"[{directories}]"),
+            ("enable_external_access", "false"),
+            ("lock_configuration", "true"),
+        ):
+            self._connection.execute(f"SET {name} = {value}")
+
+    def interrupt(self) -> None:
+        """End what is running; from another thread."""
+        self._connection.interrupt()
+
+    def progress(self) -> float | None:
+        """Done part of what is running, 0 to 1, from another thread; None where DuckDB cannot say."""
+        percent = self._connection.query_progress()
+        return percent / 100 if 0 <= percent <= 100 else None
+
+    def prepare(self, prelude: list[str]) -> None:
+        """Run what statements need before, once."""
+        for text in prelude:
+            if text not in self._prelude:
+                self._connection.execute(text)
+                self._prelude.add(text)
+
+    def execute(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement; its rows."""
+        rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
+        return rows
+
+    def stream(self, sql: str) -> pa.RecordBatchReader:
+        """Run a SELECT; its rows as they are computed."""
+        return self._connection.sql(sql).to_arrow_reader(BATCH)
+
+    @contextlib.contextmanager
+    def arrow(self, name: str, rows: pa.RecordBatchReader | pa.Table) -> Iterator[None]:
+        """Rows as the view `name` for a while."""
+        self._connection.register(name, rows)
+        try:
+            yield
+        finally:
+            self._connection.unregister(name)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            # What has failed has often rolled back already.
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def attach(self, database: str, file: Path, *, write: bool = False) -> None:
+        """Open a file as `database`."""
+        mode = "" if write else " (READ_ONLY)"
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                self._connection.execute(f"ATTACH {literal(str(file))} AS {quoted(database)}{mode}")
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                self.attached[database] = write
+                return
+
+    def detach(self, database: str) -> None:
+        """Close its file."""
+        del self.attached[database]
+        self._connection.execute(f"DETACH {quoted(database)}")
+
+
+PATH = re.compile(r"(?<![\w.])(?:/[^\s\"':;,)]+)+")
+"""Paths in DuckDB's messages, which mean nothing to users."""

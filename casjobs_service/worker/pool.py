@@ -1,0 +1,274 @@
+"""The pool of worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import uuid
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from traitlets import Bool, Float, Int
+from traitlets.config import LoggingConfigurable
+
+from casjobs_service.catalog import OWN
+from casjobs_service.contexts import ContextSource
+from casjobs_service.limits import Limits
+from casjobs_service.mydb import DIRECTORIES, UserFiles, UserSpace
+from casjobs_service.worker import sandbox
+from casjobs_service.worker.locks import LockTable
+from casjobs_service.worker.process import Closed, ForkServer, ForkServerGone, WorkerProcess
+from casjobs_service.worker.session import Session
+
+__all__ = ["ContextSource", "UserSpace", "Workers"]
+
+
+class Workers(LoggingConfigurable):
+    """Makes worker processes ready ahead of time and hands them out, one for each session.
+
+    Parameters
+    ----------
+    directory
+        The service's directory of data (`deployment.casjobs_dir`).
+    """
+
+    warm = Int(4, help="Workers that wait, ready, for the next query.").tag(config=True)
+    max_workers = Int(
+        max(8, 4 * (os.cpu_count() or 1)),
+        help="Queries that run at the same time, of all kinds. More wait, first come, first served.",
+    ).tag(config=True)
+    uid_base = Int(
+        1_900_000_000,
+        help="""Where the service runs as root, queries of a user run under the uid `uid_base` + the user's number.
+        The default is in a range that no other software uses.""",
+    ).tag(config=True)
+    require_sandbox = Bool(
+        True,
+        help="""Refuse to start where the kernel offers neither a jail of mounts (for root) nor Landlock: queries could
+        then read files of the machine, should they find a way around the checks of their text.""",
+    ).tag(config=True)
+    text_bytes = Int(1_000_000, help="Longest text of a query, bytes of UTF-8.").tag(config=True)
+    client_seconds = Float(300.0, help="A client that takes nothing of its result for so many seconds loses it.").tag(
+        config=True
+    )
+    kill_seconds = Float(
+        0.5, help="Seconds after which a cancelled query that has not ended by itself is killed."
+    ).tag(config=True)
+    nice_warm = Int(19, help="Niceness of workers while they get ready, so that queries go first.").tag(config=True)
+
+    def __init__(self, directory: Path, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.directory = directory
+        self.files = UserFiles(directory, self.uid_base if os.geteuid() == 0 else None)
+        self.locks = LockTable()
+        self._lock_file: IO[bytes] | None = None
+        self._forkserver: ForkServer | None = None
+        self._forkserver_lock = asyncio.Lock()
+        self._slots = asyncio.Semaphore(self.max_workers)
+        self._idle: deque[WorkerProcess] = deque()
+        self._starting = 0
+        self._wanting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Sweep what a dead service has left, and make the first workers ready.
+
+        Raises
+        ------
+        RuntimeError
+            The sandbox cannot be made, or another service has the directory; the text says what to do.
+        """
+        if self.require_sandbox and not sandbox.protections()["files"]:
+            raise RuntimeError(
+                "Queries cannot be locked in: this process may not make mounts (it is not root, or its container has "
+                "not CAP_SYS_ADMIN), and the kernel has no Landlock. Run the service as root, or on Linux 5.13 or "
+                "newer with `landlock` among its security modules; or set Workers.require_sandbox = False where every "
+                "user may see all of the machine's files."
+            )
+        for name in (*DIRECTORIES.values(), "sessions"):
+            (self.directory / name).mkdir(mode=0o711, parents=True, exist_ok=True)
+        await self._claim()
+        await asyncio.to_thread(self._sweep)
+        await self._server()
+        self._refill()
+
+    async def stop(self) -> None:
+        """End all sessions and workers."""
+        self._stopping = True
+        if self._forkserver is not None:
+            await self._forkserver.stop()
+        for wish in self._wanting:
+            wish.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def session(self, user: UserSpace, limits: Limits, contexts: Sequence[ContextSource]) -> Session:
+        """A session for ``async with``, which waits for a free worker, and kills it at the end."""
+        return Session(self, user, limits, contexts, self.directory / "sessions" / uuid.uuid4().hex)
+
+    def protections(self) -> dict[str, Any]:
+        """What stands between a query and the machine, for the operator."""
+        return sandbox.protections()
+
+    def state(self) -> dict[str, int]:
+        """Figures for the operator: workers that wait, that get ready, and sessions that wait for one."""
+        return {"warm": len(self._idle), "starting": self._starting, "waiting": len(self._wanting)}
+
+    async def take(self, session: Session) -> WorkerProcess:
+        """A worker for this session, locked into what the session may see."""
+        await self._slots.acquire()
+        try:
+            self.files.make_private(session.directory, session.user)
+            assignment = {"do": "assign", **self._assignment(session)}
+            while True:
+                worker = await self._ready_worker()
+                worker.send(assignment)
+                try:
+                    message = await worker.receive()
+                except Closed:
+                    # Died while it waited: there are others.
+                    worker.kill()
+                    continue
+                if isinstance(message, dict) and message.get("event") == "assigned":
+                    return worker
+                worker.kill()
+                raise RuntimeError(f"A worker could not be locked in: {message!r}")
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def give_back(self, session: Session) -> None:
+        """The session is over: its worker dies, its locks are free, its directory goes."""
+        self._spawn(self._clean(session))
+
+    def _assignment(self, session: Session) -> dict[str, Any]:
+        return {
+            "user": session.user.id,
+            "uid": self.files.uid(session.user),
+            "limits": session.limits.to_json(),
+            "text_bytes": self.text_bytes,
+            "session": str(session.directory),
+            "own": {name: str(self.files.directory(session.user, name)) for name in OWN},
+            "contexts": [
+                {
+                    "name": context.name,
+                    "engine": context.engine,
+                    "data": context.data and str(context.data),
+                    "catalog": str(context.catalog),
+                    "folder": context.folder and str(context.folder),
+                }
+                for context in session.contexts.values()
+            ],
+        }
+
+    async def _clean(self, session: Session) -> None:
+        session.process.kill()
+        await session.process.ended
+        # Not before it is dead: until then it may still have the files open.
+        self.locks.release(session)
+        self._slots.release()
+        await asyncio.to_thread(shutil.rmtree, session.directory, ignore_errors=True)
+
+    async def _ready_worker(self) -> WorkerProcess:
+        while self._idle:
+            worker = self._idle.popleft()
+            if not worker.ended.done():
+                self._refill()
+                return worker
+        wish: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        self._wanting.append(wish)
+        self._refill()
+        try:
+            return await wish
+        except asyncio.CancelledError:
+            if wish in self._wanting:
+                self._wanting.remove(wish)
+            elif wish.done() and not wish.cancelled():
+                self._offer(wish.result())
+            raise
+
+    def _offer(self, worker: WorkerProcess) -> None:
+        """A worker is ready: for who has waited longest, or for the next."""
+        while self._wanting:
+            wish = self._wanting.popleft()
+            if not wish.done():
+                wish.set_result(worker)
+                return
+        self._idle.append(worker)
+
+    def _refill(self) -> None:
+        # More at once than there are processors would only make each of them later.
+        most = max(2, os.cpu_count() or 1)
+        while (
+            not self._stopping
+            and self._starting < most
+            and len(self._idle) + self._starting < self.warm + len(self._wanting)
+        ):
+            self._starting += 1
+            self._spawn(self._start_worker())
+
+    async def _start_worker(self) -> None:
+        try:
+            server = await self._server()
+            worker = await server.fork({"nice": 0 if self._wanting else self.nice_warm})
+            worker.ended.add_done_callback(lambda _: self._forget(worker))
+            await worker.receive()
+            if self._wanting:
+                worker.urge()
+            self._offer(worker)
+        except (ForkServerGone, Closed):
+            if not self._stopping:
+                self.log.error("A worker has died before it was ready; the next follows in a second")
+                await asyncio.sleep(1)
+        finally:
+            self._starting -= 1
+            self._refill()
+
+    def _forget(self, worker: WorkerProcess) -> None:
+        """A worker has ended; if it was idle, another must be made ready."""
+        with contextlib.suppress(ValueError):
+            self._idle.remove(worker)
+            self._refill()
+
+    async def _server(self) -> ForkServer:
+        async with self._forkserver_lock:
+            if self._stopping:
+                raise ForkServerGone
+            if self._forkserver is None or self._forkserver.gone.done():
+                if self._forkserver is not None:
+                    self.log.error("The process that makes workers has ended; a new one is started")
+                    await self._forkserver.stop()
+                self._forkserver = await ForkServer.start(self.log)
+            return self._forkserver
+
+    async def _claim(self) -> None:
+        """Only one service may use the directory: it would sweep the other's sessions.
+
+        A service that was killed has gone when the kernel says so; that may take a moment.
+        """
+        self._lock_file = (self.directory / "sessions.lock").open("wb")
+        for _ in range(50):
+            try:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+        raise RuntimeError(f"Another CasJobs service uses {self.directory}. Stop it, or give this one another home.")
+
+    def _sweep(self) -> None:
+        for leftover in (self.directory / "sessions").iterdir():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
