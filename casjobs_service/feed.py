@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, cast
 
 from casjobs_service.plan import Action
 
 Event = dict[str, Any] | bytes
+
+
+def closing(events: AsyncIterator[Event]) -> contextlib.aclosing[AsyncGenerator[Event, None]]:
+    """A session's events; the generator is closed with the block."""
+    return contextlib.aclosing(cast(AsyncGenerator[Event, None], events))
 
 
 class Feed:
@@ -83,11 +89,13 @@ class Outcome:
             case "statement":
                 self._rows += event.get("rows") or 0
                 self.fields["rows"] = self._rows
+                if event.get("action") == Action.SELECT and self.results:
+                    self.results[-1]["rows"] = event.get("rows")
                 if event.get("action") == Action.INTO and event.get("table"):
                     self._created.append(str(event["table"]))
                     self.fields["created_table"] = ",".join(self._created)
             case "result":
-                self.results.append(event)
+                self.results.append(dict(event))
 
 
 def _sql(statement: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import psutil
@@ -10,22 +11,21 @@ import psutil
 def _machine() -> str:
     # Process ids mean something within one boot and one PID namespace (container).
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    return f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def identity() -> str:
-    """Name of this process that no other one has, here or elsewhere, now or later."""
+    """A new name, that says which process has made it."""
     process = psutil.Process()
-    return f"{_machine()}:{process.pid}:{process.create_time():.2f}"
+    return f"{_machine()} {process.pid} {process.create_time():.2f} {secrets.token_hex(4)}"
 
 
-def gone(owner: str) -> bool:
-    """Whether the process of that `identity` has certainly ended. False where it cannot be seen from here."""
-    machine, _, process = owner.rpartition(":")
-    machine, _, pid = machine.rpartition(":")
-    if machine != _machine():
+def gone(name: str) -> bool:
+    """Whether the process that has made this `identity` has ended; false where it cannot be seen from here."""
+    words = name.split()
+    if " ".join(words[:2]) != _machine():
         return False
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != process
+        return f"{psutil.Process(int(words[2])).create_time():.2f}" != words[3]
     except psutil.NoSuchProcess:
         return True

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
 
 from casjobs_service.errors import Kind, QueryError
 
@@ -80,24 +78,21 @@ class Places:
             return Busy("Too many quick queries wait already.", 503, 30)
         return None
 
-    @contextlib.asynccontextmanager
-    async def place(self, user: int) -> AsyncIterator[None]:
-        """Hold a place of `user` in the block, waiting for it as long as is allowed.
+    def take_free(self, user: int) -> bool:
+        """Take a place if there is one just now; `give` must follow."""
+        if self.free(user):
+            self._seat(user)
+            return True
+        return False
+
+    async def take(self, user: int) -> None:
+        """Wait for a place as long as is allowed; `give` must follow.
 
         Raises
         ------
         Busy
         """
-        await self.take(user)
-        try:
-            yield
-        finally:
-            self.give(user)
-
-    async def take(self, user: int) -> None:
-        """Wait for a place; `give` must follow."""
-        if self.free(user):
-            self._seat(user)
+        if self.take_free(user):
             return
         refusal = self.refusal(user)
         if refusal is not None:
@@ -109,7 +104,7 @@ class Places:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self.give(user)  # it was ours in this very moment
+                self.give(user)  # it became ours in this very moment
             else:
                 self._leave(user, turn)
             if isinstance(error, TimeoutError):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import datetime
+import functools
+import math
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from traitlets import Dict, Float, Integer
 from traitlets.config import LoggingConfigurable
@@ -21,6 +24,7 @@ from casjobs_service.feed import Feed, Outcome
 from casjobs_service.kept import Kept
 from casjobs_service.limits import Limits
 from casjobs_service.models import Job, JobKind, Status, User, cancelled
+from casjobs_service.run import Run, Terms
 from casjobs_service.store import Store, StoreError
 from casjobs_service.worker.pool import UserSpace, Workers
 from casjobs_service.worker.session import Session
@@ -31,30 +35,25 @@ Sources = Callable[[Sequence[str]], Sequence[ContextSource]]
 _TICK = 0.5
 """Seconds between two looks at what other services have put into the database."""
 
-_PROGRESS = 1.0
-"""Seconds between two notes of a job's progress."""
+_TROUBLE = 3.0
+"""Seconds until a database that does not work is tried again."""
+
+_PURGE = 86400.0
+"""Seconds between two searches for old tables in MyScratch."""
 
 
-class Run:
-    """A job that this process runs."""
-
-    def __init__(self, job: Job, user: User) -> None:
-        self.job = job
-        self.user = user
-        self.outcome = Outcome()
-        self.session: Session | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.why: QueryError | None = None
-        """Why we end it, if we do."""
-        self.given_back = False
+class Stoppable(Protocol):
+    """Something that runs for a job."""
 
     async def stop(self, why: QueryError) -> None:
-        """End it; `why` goes into its record."""
-        self.why = self.why or why
-        if self.session is not None:
-            await self.session.cancel(why.kind, why.message)
-        elif self.task is not None:
-            self.task.cancel()
+        """End it; `why` goes into the job's record."""
+
+
+def renice(pid: int, nice: int) -> None:
+    """Set the niceness of all threads of a process; does nothing if it has ended, or may not be changed."""
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
 
 
 class Scheduler(LoggingConfigurable):
@@ -109,8 +108,8 @@ class Scheduler(LoggingConfigurable):
         self.limits = limits
         self.kept = Kept(directory / "results")
         self.owner = owner.identity()
-        self.live: set[int] = set()
-        """Jobs of any kind that this process runs: their leases are renewed."""
+        self.live: dict[int, Stoppable] = {}
+        """Jobs of any kind that this service has: their leases are renewed."""
         self._runs: dict[int, Run] = {}
         self._changes: dict[int, asyncio.Event] = {}
         self._wake = asyncio.Event()
@@ -200,8 +199,8 @@ class Scheduler(LoggingConfigurable):
         """Cancel a job of any kind that this service runs; what has ended stays as it is. The job afterwards."""
         job = await self.store.cancel(job_id)
         self.changed(job_id)
-        if job is not None and job.status == Status.CANCELING and job_id in self._runs:
-            await self._runs[job_id].stop(cancelled())
+        if job is not None and not job.ended and job_id in self.live:
+            await self.live[job_id].stop(cancelled())
         return job
 
     async def wait(self, job: Job, seconds: float) -> Job:
@@ -248,35 +247,179 @@ class Scheduler(LoggingConfigurable):
 
     # -- for quick queries
 
-    def changed(self, job_id: int) -> None:
-        """Wake those who wait for a change of this job."""
-        change = self._changes.pop(job_id, None)
-        if change is not None:
-            change.set()
-
     async def adopt(
-        self, job: Job, user: User, seconds: float, feed: Feed, outcome: Outcome, stack: contextlib.AsyncExitStack
-    ) -> bool:
+        self,
+        job: Job,
+        user: User,
+        seconds: float,
+        session: Session,
+        feed: Feed,
+        outcome: Outcome,
+        stack: contextlib.AsyncExitStack,
+    ) -> bool | None:
         """Take over a quick query that runs, as a long job.
 
         Where a place is free it goes on as it is; else it waits, and begins anew.
 
         Parameters
         ----------
+        seconds
+            Time limit as a long job.
         stack
-            Holds the session; ours after this returns.
+            Holds the session; ours from now on.
 
         Returns
         -------
-        Whether it goes on.
+        Whether it goes on; None if it has ended in this moment.
         """
-        raise NotImplementedError
+        # Some more than the queue itself starts, or somebody's could go on only when all others pause.
+        free = len(self._runs) < 2 * self.running and await self.store.running(user.id) < self.per_user
+        taken = await self.store.to_queue(
+            job.id, self.owner, running=free, seconds=seconds, task_name=job.task_name, **outcome.fields
+        )
+        if not taken or not free:
+            feed.close()
+            await stack.aclose()
+            self._wake.set()
+            return False if taken else None
+        job.seconds = seconds
+        run = Run(job, user, self._terms(), outcome)
+        renice(session.process.pid, self.nice)
+        self._launch(run, run.go_on(stack, session, feed))
+        return True
+
+    def changed(self, job_id: int) -> None:
+        """Wake those who wait for a change of this job."""
+        change = self._changes.pop(job_id, None)
+        if change is not None:
+            change.set()
 
     # -- life
 
     async def start(self) -> None:
         """Take up what a dead service has left, and begin."""
         await asyncio.to_thread(self.kept.prepare)
+        await self._reclaim()
+        self._loops = [asyncio.create_task(loop()) for loop in (self._dispatch, self._hold, self._clean)]
 
     async def stop(self) -> None:
-        """Give back what runs: another service, or the next one, runs it from the beginning."""
+        """Give back what runs: the next service runs it from the beginning, and it does not count as an attempt."""
+        self._stopping = True
+        self._wake.set()
+        dispatch, *others = self._loops
+        for loop in others:
+            loop.cancel()
+        # Not cancelled: what it has claimed must be given back.
+        await asyncio.wait({dispatch}, timeout=10)
+        await asyncio.gather(*(run.give_back() for run in self._runs.values()))
+        await asyncio.gather(*others, return_exceptions=True)
+        with contextlib.suppress(StoreError):
+            await self.store.give_back(self.owner)
+
+    def _launch(self, run: Run, work: Coroutine[Any, Any, None]) -> None:
+        job_id = run.job.id
+        run.task = asyncio.create_task(work)
+        self._runs[job_id] = self.live[job_id] = run
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._runs[job_id], self.live[job_id]
+            self.changed(job_id)
+            self._wake.set()
+            if not task.cancelled() and task.exception() is not None:
+                self.log.error("Job %s", job_id, exc_info=task.exception())
+
+        run.task.add_done_callback(ended)
+        self.changed(job_id)
+
+    def _terms(self) -> Terms:
+        keep = datetime.timedelta(days=self.result_days)
+        return Terms(self.store, self.kept, self.owner, self.attempts, keep, self.log)
+
+    @contextlib.asynccontextmanager
+    async def _session(self, user: User, groups: Sequence[str], seconds: float) -> AsyncIterator[Session]:
+        sources = await asyncio.to_thread(self.sources, groups)
+        limits = dataclasses.replace(self.limits, seconds=seconds, nice=self.nice)
+        async with self.workers.session(UserSpace(user.id, user.name), limits, sources) as session:
+            yield session
+
+    async def _dispatch(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            pause = _TICK
+            try:
+                while len(self._runs) < self.running and not self._stopping:
+                    claimed = await self.store.claim(self.owner, self.per_user, self.lease_seconds)
+                    if claimed is None:
+                        break
+                    job, user = claimed
+                    run = Run(job, user, self._terms())
+                    session = functools.partial(self._session, user, job.groups, job.seconds)
+                    self._launch(run, run.go(contextlib.AsyncExitStack(), session))
+                # Somebody may have cancelled at another service.
+                for job_id in await self.store.cancelling(self.owner) if self.live else ():
+                    if job_id in self.live:
+                        await self.live[job_id].stop(cancelled())
+            except Exception as error:
+                if not isinstance(error, StoreError):
+                    self.log.exception("The queue")
+                pause = _TROUBLE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    async def _hold(self) -> None:
+        """Renew the leases of what runs here; take up what runs nowhere."""
+        while True:
+            await asyncio.sleep(self.lease_seconds / 3)
+            with contextlib.suppress(StoreError):
+                asked = set(self.live)
+                held = await self.store.renew(self.owner, asked, self.lease_seconds)
+                for job_id in (asked - held) & set(self.live):
+                    # Ended in this moment; or the database was away for so long that another service has it.
+                    job = await self.store.job(job_id)
+                    if (job is None or job.owner != self.owner) and job_id in self.live:
+                        await self.live[job_id].stop(QueryError("Another service runs it.", Kind.INTERNAL))
+                await self._reclaim()
+
+    async def _reclaim(self) -> None:
+        for job in await self.store.reclaim(owner.gone, set(self.live), self.attempts):
+            self.log.warning("Job %s was left by a service that is gone; its status is now %s", job.id, job.status)
+            self.changed(job.id)
+        self._wake.set()
+
+    async def _clean(self) -> None:
+        purged = -math.inf
+        while True:
+            try:
+                await self.remove_old_results()
+                if time.monotonic() - purged > _PURGE:
+                    purged = time.monotonic()
+                    await self.purge_scratch()
+            except Exception as error:
+                if not isinstance(error, StoreError):
+                    self.log.exception("What is too old could not be removed")
+            await asyncio.sleep(self.clean_seconds)
+
+    async def remove_old_results(self) -> None:
+        """Remove results whose time is over, and what dead services have left."""
+        await self.store.forget_results()
+        # In this order: a result that is kept meanwhile is not among those that we look at.
+        homes = await asyncio.to_thread(self.kept.homes)
+        named = await self.store.homes(set(homes.values()))
+        idle = [home for home, job in homes.items() if job not in named or named[job] not in {None, home}]
+        await asyncio.to_thread(self.kept.remove, idle)
+
+    async def purge_scratch(self) -> None:
+        """Drop tables in MyScratch that are too old, one user after the other."""
+        ids = await asyncio.to_thread(self._scratch_users)
+        for user in await self.store.users(ids):
+            try:
+                async with self._session(user, (), 600.0) as session:
+                    async for _ in session.run({"do": "purge", "days": self.scratch_days}):
+                        pass
+            except QueryError as error:
+                self.log.warning("MyScratch of user %s: %s", user.id, error)
+
+    def _scratch_users(self) -> list[int]:
+        found = (self.directory / "scratch").glob("[0-9]*/scratch.duckdb")
+        return [int(path.parent.name) for path in found]

@@ -173,8 +173,17 @@ class Store:
     # -- history
 
     @_threaded
-    def add(self, user_id: int, **fields: Any) -> Job:
-        """Note a query before anything is done with it; `fields` are columns of `Job`."""
+    def add(self, user_id: int, *, lease: float | None = None, **fields: Any) -> Job:
+        """Note a query before anything is done with it.
+
+        Parameters
+        ----------
+        lease
+            Seconds until others may take it to be left, unless it is renewed.
+        fields
+            Columns of `Job`.
+        """
+        fields["lease_until"] = None if lease is None else _in(lease)
         job = Job(user_id=user_id, **{name: _storable(name, value) for name, value in fields.items()})
         with self._write() as database:
             database.add(job)
@@ -300,7 +309,7 @@ class Store:
     # -- the queue
 
     @_threaded
-    def claim(self, owner: str, per_user: int, lease: float) -> Job | None:
+    def claim(self, owner: str, per_user: int, lease: float) -> tuple[Job, User] | None:
         """Start the next long job.
 
         The user with the fewest running jobs comes first, among those the one who was served longest ago; theirs is
@@ -315,11 +324,11 @@ class Store:
 
         Returns
         -------
-        The job, now Started and ours; None if nothing may start.
+        The job, now Started and ours, and its user; None if nothing may start.
         """
         while True:
             with self._write() as database:
-                user = database.execute(_next_user(per_user)).one_or_none()
+                user = database.scalar(_next_user(per_user))
                 if user is None:
                     return None
                 # Another service may have started one of theirs between the count and our lock on them.
@@ -339,8 +348,8 @@ class Store:
                     .returning(Job)
                 )
                 if job is not None:  # else it was cancelled in this instant
-                    database.execute(update(User).where(User.id == user.id).values(served=job.time_start))
-                    return job
+                    user.served = job.time_start
+                    return job, user
 
     @_threaded
     def place(self, job_id: int) -> Place | None:
@@ -383,7 +392,8 @@ class Store:
     @_threaded
     def to_queue(self, job_id: int, owner: str, *, running: bool, **fields: Any) -> bool:
         """Make a quick query that runs a long job: one that goes on, or one that waits."""
-        status = {} if running else {"status": Status.READY, "attempts": 0, "lease_until": None, "time_start": None}
+        waits = {"status": Status.READY, "attempts": 0, "owner": "", "lease_until": None, "time_start": None}
+        status = {} if running else waits
         with self._write() as database:
             changed = database.execute(
                 update(Job)
@@ -444,10 +454,10 @@ class Store:
             return lost
 
     @_threaded
-    def give_back(self, owner: str, ids: Collection[int]) -> None:
-        """Let others run these long jobs of ours, as if we had not begun; cancelled ones end."""
+    def give_back(self, owner: str) -> None:
+        """Let others run the long jobs of `owner`, as if they had not begun; cancelled ones end."""
         with self._write() as database:
-            mine = (Job.id.in_(ids), Job.owner == owner, Job.kind == JobKind.LONG)
+            mine = (Job.owner == owner, Job.kind == JobKind.LONG)
             back = {"lease_until": None, "owner": "", "statement": 0, "fraction": None}
             database.execute(
                 update(Job)
@@ -478,22 +488,20 @@ class Store:
     # -- results
 
     @_threaded
-    def forget_results(self) -> list[int]:
-        """Strike results whose time is over from the record; returns the jobs whose files can go."""
+    def forget_results(self) -> None:
+        """Strike results whose time is over from the record; their files can go then."""
         with self._write() as database:
-            changed = database.scalars(
-                update(Job).where(Job.results_until < now()).values(results=[], results_until=None).returning(Job.id)
-            )
-            return list(changed)
+            database.execute(update(Job).where(Job.results_until < now()).values(results=[], results_until=None))
 
     @_threaded
-    def without_results(self, ids: Collection[int]) -> list[int]:
-        """Those of `ids` that have no kept results and can have none soon: no such job, or it has ended without."""
+    def homes(self, ids: Collection[int]) -> dict[int, str | None]:
+        """Directories of the results of those of these jobs that have some; None for jobs that may get some."""
+        wanted = select(Job.id, Job.results).where(
+            Job.id.in_(ids), or_(Job.results_until.is_not(None), Job.status < Status.CANCELED)
+        )
         with self._read() as database:
-            kept = select(Job.id).where(
-                Job.id.in_(ids), or_(Job.results_until.is_not(None), Job.status < Status.CANCELED)
-            )
-            return sorted(set(ids) - set(database.scalars(kept)))
+            found = database.execute(wanted).all()
+        return {job: results[0]["file"].partition("/")[0] if results else None for job, results in found}
 
     # --
 
@@ -507,7 +515,7 @@ _ACTIVE = (Status.STARTED, Status.CANCELING)
 
 
 def _mine(job_id: int, owner: str) -> tuple[Any, ...]:
-    return Job.id == job_id, Job.owner == owner, Job.status.in_(_ACTIVE)
+    return Job.id == job_id, Job.owner == owner, Job.status < Status.CANCELED
 
 
 def _waiting() -> tuple[Any, ...]:
@@ -527,13 +535,13 @@ def _running_of(user_id: int) -> Any:
     return wanted.scalar_subquery()
 
 
-def _next_user(per_user: int) -> Select[int]:
+def _next_user(per_user: int) -> Select[User]:
     """Whose turn it is; the row is locked, and users whom another service looks at just now are passed over."""
     waiting = select(Job.user_id).where(*_waiting()).group_by(Job.user_id).subquery()
     running = _running().subquery()
     count = func.coalesce(running.c.n, 0)
     return (
-        select(User.id)
+        select(User)
         .join(waiting, waiting.c.user_id == User.id)
         .outerjoin(running, running.c.user_id == User.id)
         .where(count < per_user)
