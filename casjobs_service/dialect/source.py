@@ -1,0 +1,70 @@
+"""The user's text, and errors that point into it."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+from collections.abc import Iterable, Iterator
+
+from sqlglot import exp
+
+from casjobs_service.dialect.tsql import START
+from casjobs_service.errors import Kind, QueryError
+
+
+class Source:
+    """A script, by whose offsets places are found."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._lines = [0]
+        self._lines.extend(index + 1 for index, character in enumerate(text) if character == "\n")
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character, both from 1."""
+        line = bisect.bisect_right(self._lines, offset)
+        return line, offset - self._lines[line - 1] + 1
+
+    def error(
+        self,
+        message: str,
+        kind: Kind,
+        at: exp.Expr | int | None = None,
+        hint: str = "",
+    ) -> QueryError:
+        """An error at a node or an offset; to be raised by the caller."""
+        offset = start_of(at) if isinstance(at, exp.Expr) else at
+        if offset is None:
+            return QueryError(message, kind, hint=hint)
+        line, column = self.place(offset)
+        return QueryError(message, kind, line, column, hint)
+
+
+def start_of(node: exp.Expr) -> int | None:
+    """Offset of the first character of a node, as near as is known."""
+    first = min((offset for offset in _starts(node)), default=None)
+    if first is not None:
+        return first
+    parent = node.parent
+    while parent is not None:
+        after = parent.meta.get(START, parent.meta.get("after"))
+        if after is not None:
+            return int(after)
+        parent = parent.parent
+    return None
+
+
+def _starts(node: exp.Expr) -> Iterator[int]:
+    for inner in node.walk():
+        offset = inner.meta.get(START) if inner._meta else None
+        if offset is not None:
+            yield offset
+    if node._meta and START not in node._meta and "after" in node._meta:
+        yield node._meta["after"]
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """`` Did you mean …?`` for the nearest candidate, or nothing."""
+    spelled = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(name.lower(), spelled, 1, 0.7)
+    return f"Did you mean {spelled[near[0]]}?" if near else ""

@@ -1,0 +1,100 @@
+"""T-SQL as a dialect of sqlglot, with what its own one reads differently from SQL Server.
+
+Functions are read as plain calls: sqlglot's own classes for them carry the meaning of other engines, and
+`casjobs_service.dialect.calls` must know each by the name that the user wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects import tsql
+from sqlglot.parsers.tsql import TSQLParser
+from sqlglot.tokens import Token, TokenType
+
+START = "start"
+"""Key in a node's `meta`: offset of its first character in the user's text."""
+WRITTEN = "written"
+"""Key in a node's `meta`: the user wrote it, so it means what it means in T-SQL."""
+
+
+class Tokenizer(tsql.TSQL.Tokenizer):
+    """The splitter needs tokens where sqlglot keeps the rest of a command as text."""
+
+    KEYWORDS: ClassVar[dict[str, TokenType]] = {
+        **{
+            text: kind
+            for text, kind in tsql.TSQL.Tokenizer.KEYWORDS.items()
+            if kind != TokenType.COMMAND and text not in ("CLUSTERED INDEX", "NONCLUSTERED INDEX")
+        },
+        # REAL is not FLOAT. No other type of T-SQL uses this token.
+        "REAL": TokenType.DECIMAL32,
+        "!<": TokenType.GTE,
+        "!>": TokenType.LTE,
+    }
+    COMMANDS: ClassVar[set[TokenType]] = set()
+
+
+class Parser(TSQLParser):
+    """SQL Server's precedence, and places in the user's text for every node."""
+
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[TokenType, Any]] = {TokenType.CURRENT_TIMESTAMP: exp.CurrentTimestamp}
+    FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+        name: TSQLParser.FUNCTION_PARSERS[name] for name in ("CAST", "TRY_CAST", "CONVERT", "TRY_CONVERT")
+    }
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+        name: parser
+        for name, parser in TSQLParser.NO_PAREN_FUNCTION_PARSERS.items()
+        if name in ("CASE", "ANY", "NEXT")
+    }
+    # Bit operators have the level of + and -, and a unary ~ binds like a unary minus.
+    BITWISE: ClassVar[dict[TokenType, Any]] = {}
+    TERM: ClassVar[dict[TokenType, Any]] = {
+        **TSQLParser.TERM,
+        TokenType.AMP: exp.BitwiseAnd,
+        TokenType.PIPE: exp.BitwiseOr,
+        TokenType.CARET: exp.BitwiseXor,
+    }
+
+    def expression(self, instance: Any, token: Token | None = None, comments: list[str] | None = None) -> Any:
+        """Note where the user wrote it; the start of an operator's left side is found from there."""
+        node = super().expression(instance, token, comments)
+        meta = node.meta
+        meta[WRITTEN] = True
+        if START not in meta and self._prev:
+            meta.setdefault("after", self._prev.start)
+        return node
+
+    def _parse_join(self, *args: Any, **options: Any) -> exp.Join | None:
+        join = super()._parse_join(*args, **options)
+        if (
+            join is not None
+            and isinstance(join.this, exp.Table | exp.Subquery)
+            and not join.args.get("on")
+            and not join.args.get("using")
+            and (join.side or join.kind.upper() in ("INNER", "OUTER"))
+        ):
+            self.raise_error("A join needs ON")
+        return join
+
+    def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
+        projections, rest = super()._parse_projections()
+        for index, projection in enumerate(projections):
+            # SELECT 'total' = count(*)
+            if isinstance(projection, exp.EQ) and projection.this.is_string:
+                name = exp.to_identifier(projection.this.this, quoted=True)
+                name.meta.update(projection.this.meta)
+                projections[index] = exp.alias_(projection.expression, name, copy=False)
+        return projections, rest
+
+
+class CasJobsTSQL(tsql.TSQL):
+    """What users write."""
+
+    Tokenizer = Tokenizer
+    Parser = Parser
+
+
+DIALECT = CasJobsTSQL()
