@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from casjobs_service.catalog import OWN, Catalog
 from casjobs_service.duckdb_catalog import read_catalog
@@ -118,11 +117,3 @@ class SessionDatabases:
         if database not in self._engine.attached:
             return Catalog(database)
         return read_catalog(self._engine.execute, database)
-
-
-def places(assignment: list[dict[str, Any]]) -> list[Place]:
-    """From the service's message."""
-    return [
-        Place(item["name"], item["engine"], Path(item["data"]) if item["data"] else None, Path(item["catalog"]))
-        for item in assignment
-    ]

@@ -1,8 +1,9 @@
 """The process from which workers are forked: everything is imported once, and each worker costs milliseconds.
 
-It is run as ``python -m casjobs_service.worker.forkserver DESCRIPTOR`` with one end of a ``SOCK_SEQPACKET`` pair. The
-service sends ``{"fork": settings}`` with the worker's socket; the answer is ``{"pid": n}`` with a pidfd, so that the
-service never signals a process that only has the number of one. ``{"exit": pid, "status": n}`` tells of an end.
+It is run as ``python -m casjobs_service.worker.forkserver DESCRIPTOR`` with one end of a ``SOCK_SEQPACKET`` pair. Its
+first message is ``{"ready": protections}``. The service sends ``{"fork": settings}`` with the worker's socket; the
+answer is ``{"pid": n}`` with a pidfd, so that the service never signals a process that only has the number of one.
+``{"exit": pid, "status": n}`` tells of an end.
 
 It is a program of its own, not multiprocessing's: that one imports the parent's main module again, passes on the
 parent's environment, and leaves its children alive when it is killed.
@@ -10,7 +11,6 @@ parent's environment, and leaves its children alive when it is killed.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
@@ -21,32 +21,31 @@ import sys
 import traceback
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+from casjobs_service.worker import kernel, sandbox
 
 MESSAGE = 65536
 """Longest message in both directions, bytes."""
 
 
-def die_with_parent() -> None:
-    """The kernel kills this process when the one that forked it ends.
-
-    Must be said again after a change of uid, which clears it.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 class ForkServer:
-    """Forks workers when the service asks, and tells it when they end."""
+    """Forks workers when the service asks, and tells it when they end.
 
-    def __init__(self, control: socket.socket) -> None:
+    Parameters
+    ----------
+    found
+        Of `sandbox.probe`.
+    """
+
+    def __init__(self, control: socket.socket, found: dict[str, Any]) -> None:
         self._control = control
+        self._found = found
         self._children: dict[int, int] = {}
         """pidfd to pid."""
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
 
     def serve(self) -> None:
-        """Until the service closes its end, or dies: then the workers end too, by `die_with_parent`."""
+        """Until the service closes its end, or dies: then the workers end too, by `kernel.die_with_parent`."""
         while True:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._control.fileno():
@@ -76,7 +75,7 @@ class ForkServer:
         """What the new process does; it never returns."""
         try:
             server = os.getppid()
-            die_with_parent()
+            kernel.die_with_parent(signal.SIGKILL)
             # It may have died between fork and prctl.
             if os.getppid() == server:
                 self._control.close()
@@ -84,6 +83,9 @@ class ForkServer:
                     os.close(descriptor)
                 from casjobs_service.worker import main
 
+                if self._found["files"] == sandbox.MOUNTS:
+                    # While there is one thread: all that follow are in it.
+                    kernel.unshare(kernel.CLONE_NEWNS)
                 main.run(channel, settings)
         except BaseException:
             traceback.print_exc()
@@ -110,14 +112,17 @@ def main() -> None:
     """Entry point."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(sys.argv[1]))
+    found = sandbox.probe()
+    if found["files"] == sandbox.MOUNTS:
+        sandbox.prepare()
     from casjobs_service.worker.preload import preload
 
     preload()
     # The collector would write to every object's header, and so copy every page in every worker.
     gc.collect()
     gc.freeze()
-    socket.send_fds(control, [b'{"ready": true}'], [])
-    ForkServer(control).serve()
+    socket.send_fds(control, [json.dumps({"ready": found}).encode()], [])
+    ForkServer(control, found).serve()
 
 
 if __name__ == "__main__":

@@ -84,18 +84,21 @@ class Workers(LoggingConfigurable):
         RuntimeError
             The sandbox cannot be made, or another service has the directory; the text says what to do.
         """
-        if self.require_sandbox and not sandbox.protections()["files"]:
-            raise RuntimeError(
-                "Queries cannot be locked in: this process may not make mounts (it is not root, or its container has "
-                "not CAP_SYS_ADMIN), and the kernel has no Landlock. Run the service as root, or on Linux 5.13 or "
-                "newer with `landlock` among its security modules; or set Workers.require_sandbox = False where every "
-                "user may see all of the machine's files."
-            )
-        for name in (*DIRECTORIES.values(), "sessions"):
+        for name in (*DIRECTORIES.values(), "sessions", "jail"):
             (self.directory / name).mkdir(mode=0o711, parents=True, exist_ok=True)
         await self._claim()
         await asyncio.to_thread(self._sweep)
-        await self._server()
+        try:
+            found = (await self._server()).protections
+        except ForkServerGone:
+            raise RuntimeError("The process that makes workers does not start; the log says why.") from None
+        if self.require_sandbox and not (found["files"] and found["system_calls"]):
+            await self.stop()
+            raise RuntimeError(
+                "Queries cannot be locked in. They need either root with CAP_SYS_ADMIN (to make mounts) or a kernel "
+                "with Landlock (Linux 5.13 or newer, `landlock` among its security modules), and filters of system "
+                "calls. Or set Workers.require_sandbox = False, where users may see all that this service may."
+            )
         self._refill()
 
     async def stop(self) -> None:
@@ -116,7 +119,7 @@ class Workers(LoggingConfigurable):
 
     def protections(self) -> dict[str, Any]:
         """What stands between a query and the machine, for the operator."""
-        return sandbox.protections()
+        return self._forkserver.protections if self._forkserver else sandbox.protections()
 
     def state(self) -> dict[str, int]:
         """Figures for the operator: workers that wait, that get ready, and sessions that wait for one."""
@@ -152,6 +155,8 @@ class Workers(LoggingConfigurable):
     def _assignment(self, session: Session) -> dict[str, Any]:
         return {
             "user": session.user.id,
+            "mode": self.protections()["files"],
+            "jail": str(self.directory / "jail"),
             "uid": self.files.uid(session.user),
             "limits": session.limits.to_json(),
             "text_bytes": self.text_bytes,

@@ -98,6 +98,13 @@ class ForkServer:
     """The process that forks workers: start, order, watch.
 
     Use `start`. When it dies, the kernel kills its workers.
+
+    Attributes
+    ----------
+    protections
+        What its workers are locked in with; see `sandbox.protections`.
+    gone
+        Done when it has ended.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, log: logging.Logger | Any) -> None:
@@ -107,8 +114,9 @@ class ForkServer:
         self._workers: dict[int, WorkerProcess] = {}
         self._orders: deque[asyncio.Future[tuple[int, int]]] = deque()
         self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
+        self.protections: dict[str, Any] = {}
         self._loop.add_reader(control, self._readable)
 
     @classmethod
@@ -125,7 +133,7 @@ class ForkServer:
             process = await asyncio.to_thread(_spawn, theirs)
         ours.setblocking(False)
         server = cls(process, ours, log)
-        await server._ready
+        server.protections = await server._ready
         return server
 
     @property
@@ -183,7 +191,7 @@ class ForkServer:
             elif "exit" in message:
                 self._workers.pop(message["exit"]).set_ended(message["status"])
             else:
-                self._ready.set_result(None)
+                self._ready.set_result(message["ready"])
 
     def _lost(self) -> None:
         if self.gone.done():

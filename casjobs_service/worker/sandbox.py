@@ -1,10 +1,233 @@
-"""Locks a worker into what its session may see."""
+"""Locks a worker into what its session may see.
+
+For root: a root directory of its own (mount namespace) with the session's files in it, an empty network, the uid of
+the user. For others: Landlock. For both: a filter of system calls, no capabilities, limits of the kernel. What the
+machine does not offer is left out, and said by `protections`.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from casjobs_service.limits import GIGABYTE, MEGABYTE, Limits
+from casjobs_service.worker import kernel, landlock, seccomp
+
+MOUNTS, LANDLOCK = "mounts", "landlock"
+"""How files are kept apart."""
+
+HEADROOM = 1 * GIGABYTE
+"""Memory beside the engine's own limit: libraries that format, the translator, the engine's own small structures."""
+SLACK = 64 * MEGABYTE
+"""By how much a database may outgrow its quota while something is being removed from it, bytes."""
+OPEN_FILES = 1024
+PROCESSES = 1024
+"""Threads of all queries of one user."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a session sees.
+
+    Attributes
+    ----------
+    writable, readable
+        Name in the jail to path on this machine.
+    in_place
+        To be read, at the same path as on this machine.
+    """
+
+    writable: Mapping[str, Path]
+    readable: Mapping[str, Path]
+    in_place: tuple[Path, ...] = field(default=())
+
+    def inside(self, name: str, mode: str) -> Path:
+        """Where the worker finds it."""
+        return Path("/", name) if mode == MOUNTS else {**self.readable, **self.writable}[name]
+
+
+def prepare() -> None:
+    """What all workers share: no network, and mounts that the rest of the machine does not see. For root."""
+    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS)
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+
+
+def close(view: View, limits: Limits, *, mode: str, jail: Path, uid: int | None, nice: int) -> None:
+    """Lock this process in, for good. It must have one thread.
+
+    Parameters
+    ----------
+    mode
+        `MOUNTS`, `LANDLOCK`, or empty: files are not kept apart.
+    jail
+        An empty directory, on which the jail is mounted.
+    uid
+        Of the user; None: stay who we are.
+    nice
+        Niceness of the process.
+    """
+    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count, in the fastest way
+    if threads != 1:
+        raise RuntimeError(f"{threads} threads before the sandbox is closed")
+    _quiet()
+    base = _memory()
+    if mode == MOUNTS:
+        _mount(view, jail)
+    _set_nice(nice)
+    if os.geteuid() == 0:
+        kernel.drop_bounding_set()
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        # The change has cleared it.
+        kernel.die_with_parent(signal.SIGKILL)
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    if landlock.version() and mode:
+        landlock.restrict(
+            [*(view.inside(name, mode) for name in view.readable), *view.in_place],
+            [view.inside(name, mode) for name in view.writable],
+        )
+    _limit(limits, base, processes=uid is not None)
+    os.umask(0o077)
+    if seccomp.supported():
+        seccomp.close()
+
+
+def _quiet() -> None:
+    """Nothing but the session's socket is open, and what libraries print goes nowhere."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+def _mount(view: View, jail: Path) -> None:
+    root = str(jail)
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("jail", root, "tmpfs", flags, "size=1m,mode=0755")
+    for names, more in ((view.writable, 0), (view.readable, kernel.MS_RDONLY)):
+        for name, path in names.items():
+            _bind(path, jail / name, flags | more)
+    for path in view.in_place:
+        _bind(path, jail / path.relative_to("/"), flags | kernel.MS_RDONLY)
+    kernel.mount("", root, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
+    kernel.pivot_root(root)
+
+
+def _bind(path: Path, target: Path, flags: int) -> None:
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if path.is_dir():
+        target.mkdir(mode=0o755, exist_ok=True)
+    else:
+        target.touch()
+    kernel.mount(str(path), str(target), "", kernel.MS_BIND)
+    kernel.mount("", str(target), "", kernel.MS_REMOUNT | kernel.MS_BIND | flags)
+
+
+def _set_nice(nice: int) -> None:
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    except PermissionError:
+        # Only root can be less nice than before.
+        pass
+
+
+def _memory() -> tuple[int, int]:
+    """Address space and private memory of this process, bytes."""
+    found = {}
+    for line in Path("/proc/self/status").read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key in ("VmSize", "VmData"):
+            found[key] = int(value.split()[0]) * 1024
+    return found["VmSize"], found["VmData"]
+
+
+def _limit(limits: Limits, base: tuple[int, int], *, processes: bool) -> None:
+    size, data = base
+    memory = limits.memory + HEADROOM
+    # The wall clock is the service's business; this is for a worker that nobody watches any more.
+    seconds = int(limits.seconds * limits.threads) + 60
+    file = max(limits.temp, limits.quota, limits.scratch, limits.result) + SLACK
+    for kind, soft, hard in (
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CPU, seconds, seconds + 5),
+        (resource.RLIMIT_DATA, data + memory, data + memory),
+        # Engines reserve more than they use.
+        (resource.RLIMIT_AS, size + 4 * memory, size + 4 * memory),
+        (resource.RLIMIT_FSIZE, file, file),
+        (resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES),
+        (resource.RLIMIT_MEMLOCK, 0, 0),
+        (resource.RLIMIT_MSGQUEUE, 0, 0),
+        *([(resource.RLIMIT_NPROC, PROCESSES, PROCESSES)] if processes else []),
+    ):
+        _, most = resource.getrlimit(kind)
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)
+        resource.setrlimit(kind, (soft, hard))
+    # A write beyond the limit is an error of the call, which the engine reports, not the end of the process.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def probe() -> dict[str, Any]:
+    """What this process may do, found out by trying in children; see `protections`."""
+    mounts = os.geteuid() == 0 and kernel.MACHINE in kernel.PIVOT_ROOT and _works(_try_mounts)
+    version = landlock.version()
+    return {
+        "files": MOUNTS if mounts else LANDLOCK if version else "",
+        "uid": mounts,
+        "network": "namespace" if mounts else "",
+        "system_calls": seccomp.supported() and _works(_try_seccomp),
+        "landlock": version,
+    }
+
+
+def _try_mounts() -> None:
+    prepare()
+    kernel.unshare(kernel.CLONE_NEWNS)
+    kernel.mount("jail", "/", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "size=1m")
+
+
+def _try_seccomp() -> None:
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    seccomp.close()
+
+
+def _works(attempt: Callable[[], None]) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            attempt()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def protections() -> dict[str, Any]:
-    """What this machine offers."""
-    return {"files": "none yet"}
+    """What stands between a query and this machine.
+
+    Returns
+    -------
+    dict
+        ``files``: ``mounts``, ``landlock`` or empty; ``uid``: queries run under an uid of the user; ``network``:
+        ``namespace`` or empty; ``system_calls``: filtered, which also excludes the network; ``landlock``: version of
+        the kernel's interface, 0 without.
+    """
+    answer = subprocess.run([sys.executable, "-m", __name__], capture_output=True, check=True, timeout=30)
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe()))

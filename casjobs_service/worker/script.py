@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from casjobs_service.dialect import translate
 from casjobs_service.plan import Action, Statement
 from casjobs_service.results import Stats, with_columns
 from casjobs_service.worker.databases import READ
@@ -14,20 +15,6 @@ from casjobs_service.worker.output import Formatted, Output, Spooled, measured, 
 
 if TYPE_CHECKING:
     from casjobs_service.worker.main import Worker
-
-
-def translate(
-    text: str, databases: Any, context: str, *, dialect: str = "tsql", may_write: bool = True
-) -> list[Statement]:
-    try:
-        from casjobs_service.dialect import translate as real
-    except ImportError:
-        return [
-            Statement(Action.SELECT if part.strip().lower().startswith("select") else Action.SESSION, part.strip())
-            for part in text.split(";")
-            if part.strip()
-        ]
-    return real(text, databases, context, dialect=dialect, may_write=may_write)
 
 
 class Script:
