@@ -56,12 +56,17 @@ class _Range:
     kind: str
     subtype: str
     quality: float
+    serialization: str = ""
 
-    def fits(self, media_type: str) -> int:
+    def fits(self, kind: str, subtype: str, serialization: str) -> int:
         """0: not; else the more specific, the larger."""
-        kind, _, subtype = media_type.partition("/")
         if (self.kind, self.subtype) == (kind, subtype):
+            if serialization:
+                return 4 if self.serialization == serialization else 0
             return 3
+        if serialization:
+            # Another form of a type that is offered: only for those who ask for it.
+            return 0
         if self.kind == kind and self.subtype == "*":
             return 2
         return int(self.kind == self.subtype == "*")
@@ -83,28 +88,28 @@ def choose(media_types: Mapping[str, str], accept: str | None, wanted: str | Non
     ------
     NotAcceptable
     """
-    own = {name: media_type.partition(";")[0].strip().lower() for name, media_type in media_types.items()}
     if wanted:
         name = wanted.strip().lower()
         name = OTHER_NAMES.get(name, name)
-        if name not in own:
-            raise NotAcceptable(f"There is no format {wanted.strip()[:40]!r}. {_offer(own)}")
-        return Form(name, own[name])
-    offered = {media_type: name for name, media_type in own.items()}
-    offered |= {media_type: name for media_type, name in OTHER_TYPES.items() if name in own}
-    ranges = _ranges(accept or "")
-    if not ranges:
-        ranges = [_Range("*", "*", 1.0)]
-    best: tuple[float, int, int, int] | None = None
+        if name not in media_types:
+            raise NotAcceptable(f"There is no format {wanted.strip()[:40]!r}. {_offer(media_types)}")
+        return Form(name, _parse(media_types[name])[0])
+    offered = [(*_parse(media_type), name) for name, media_type in media_types.items()]
+    offered += [(media_type, "", name) for media_type, name in OTHER_TYPES.items() if name in media_types]
+    ranges = _ranges(accept or "") or [_Range("*", "*", 1.0)]
+    best: tuple[float, int, int] | None = None
     form = None
-    for place, (media_type, name) in enumerate(offered.items()):
-        fitting = [(range_.fits(media_type), -number, range_) for number, range_ in enumerate(ranges)]
-        specific, number, range_ = max(fitting, key=lambda item: item[:2])
-        rank = (range_.quality, specific, number, -place)
+    for media_type, serialization, name in offered:
+        kind, _, subtype = media_type.partition("/")
+        specific, place, range_ = max(
+            ((range_.fits(kind, subtype, serialization), -place, range_) for place, range_ in enumerate(ranges)),
+            key=lambda fit: fit[:2],
+        )
+        rank = (range_.quality, specific, place)
         if specific and range_.quality > 0 and (best is None or rank > best):
             best, form = rank, Form(name, media_type)
     if form is None:
-        raise NotAcceptable(f"The header Accept names no format that there is. {_offer(own)}")
+        raise NotAcceptable(f"The header Accept names no format that there is. {_offer(media_types)}")
     return form
 
 
@@ -130,30 +135,37 @@ def encoding(accept_encoding: str | None, format_name: str) -> str:
     return best if quality > plain or (quality == plain and format_name not in BINARY) else "identity"
 
 
+def _parse(media_type: str) -> tuple[str, str]:
+    """A media type without parameters, and its parameter ``serialization`` (VOTable has two)."""
+    name, _, parameters = media_type.lower().partition(";")
+    return name.strip(), _parameter(parameters, "serialization")
+
+
+def _parameter(parameters: str, wanted: str) -> str:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == wanted:
+            return value.strip().strip('"')
+    return ""
+
+
 def _ranges(accept: str) -> list[_Range]:
     ranges = []
     for element in accept.split(","):
-        media_type, _, parameters = element.partition(";")
-        kind, slash, subtype = media_type.strip().lower().partition("/")
-        if media_type.strip() == "*":
-            # Java's URLConnection sends it.
-            kind, slash, subtype = "*", "/", "*"
+        name, _, parameters = element.lower().partition(";")
+        # Java's URLConnection sends a single star.
+        kind, slash, subtype = (name.strip() if name.strip() != "*" else "*/*").partition("/")
         if kind and slash and subtype:
-            ranges.append(_Range(kind, subtype, _quality(parameters)))
+            ranges.append(_Range(kind, subtype, _quality(parameters), _parameter(parameters, "serialization")))
     return ranges
 
 
 def _quality(parameters: str) -> float:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            try:
-                return min(max(float(value), 0.0), 1.0)
-            except ValueError:
-                return 0.0
-    return 1.0
+    try:
+        return min(max(float(_parameter(parameters, "q") or 1.0), 0.0), 1.0)
+    except ValueError:
+        return 0.0
 
 
-def _offer(own: Mapping[str, str]) -> str:
-    forms = ", ".join(f"{name} ({media_type})" for name, media_type in own.items())
-    return f"There is: {forms}."
+def _offer(media_types: Mapping[str, str]) -> str:
+    return f"There is: {', '.join(f'{name} ({_parse(media_type)[0]})' for name, media_type in media_types.items())}."

@@ -14,6 +14,7 @@ TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "votable": "application/x-votable+xml",
     "ndjson": "application/x-ndjson",
+    "votable-td": "application/x-votable+xml; serialization=tabledata",
 }
 
 
@@ -37,6 +38,8 @@ TYPES = {
         ("*/*;q=0.1, application/json+array;q=0, application/json;q=0, text/*;q=0", "fits", None),
         ("text/html, application/xhtml+xml, */*;q=0.8", "json-array", "application/json+array"),
         ("application/x-votable+xml;serialization=binary2", "votable", None),
+        ("application/x-votable+xml", "votable", None),
+        ("application/x-votable+xml;serialization=TABLEDATA", "votable-td", "application/x-votable+xml"),
         ("image/png, application/x-ndjson; q=0.001", "ndjson", None),
         (",;=, /, text/, nonsense", "json-array", "application/json+array"),
     ],

@@ -1,0 +1,301 @@
+"""`CasJobs`: the options of the service, and the process that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from traitlets import Float, Integer, Unicode, default
+from traitlets.config import Application, PyFileConfigLoader
+
+from casjobs_service import pages
+from casjobs_service.contexts import Contexts, ContextSource
+from casjobs_service.handlers import routes
+from casjobs_service.handlers.base import DROPPED
+from casjobs_service.handlers.parts import Parts
+from casjobs_service.handlers.public import NotFound
+from casjobs_service.limits import MEGABYTE, Limits
+from casjobs_service.queue import Scheduler
+from casjobs_service.quick import Quick
+from casjobs_service.store import Store
+from casjobs_service.worker.pool import Workers
+from sciserver_auth.redaction import LOGGING_CONFIG
+from sciserver_common.deployment import Deployment, DeploymentError
+from sciserver_common.handlers import auth_handlers
+from sciserver_common.hub_auth import ServiceAuth
+from sciserver_common.secrets import secret
+
+GRACE = 2.0
+"""Seconds that answers under way get to end when the service is stopped."""
+
+IDLE_SECONDS = 300
+BODY_SECONDS = 60
+"""After which a connection is closed on which nothing comes, and which a request's body may take."""
+
+
+class CasJobsError(Exception):
+    """The service cannot run; the text says what to do."""
+
+
+class CasJobs(Application):
+    """SQL on science databases, with a private database for everybody.
+
+    Its options live in the hub's configuration file, e.g. ``c.CasJobs.quota = 2000``; those of its parts beside them,
+    as ``c.Quick.…``, ``c.Scheduler.…`` and ``c.Workers.…``.
+    """
+
+    name = Unicode("sciserver-casjobs")
+    description = Unicode("Run CasJobs of a SciServer deployment in the foreground.")
+    classes = [Quick, Scheduler, Workers, ServiceAuth]
+
+    config_file = Unicode(
+        "",
+        help="""
+        Configuration file to read: the hub's own, whose ``c.CasJobs`` section is used. Without one the defaults hold.
+        """,
+    ).tag(config=True)
+
+    store_url = Unicode(
+        "",
+        help="""
+        SQLAlchemy URL of the database with users, queries and the queue.
+
+        The default is an SQLite file in the deployment's ``casjobs`` directory. PostgreSQL, for instance::
+
+            c.CasJobs.store_url = "postgresql://casjobs:password@db.example.org/casjobs"
+        """,
+    ).tag(config=True)
+
+    quota = Integer(500, min=1, help="""Size of everybody's MyDB in MB (10^6 bytes).""").tag(config=True)
+
+    scratch_quota = Integer(
+        5000,
+        min=1,
+        help="""Size of everybody's MyScratch in MB. Its tables are removed after `Scheduler.scratch_days`.""",
+    ).tag(config=True)
+
+    memory = Integer(
+        2000,
+        min=100,
+        help="""
+        Memory that the engine may use for one query, in MB; what is more goes to temporary files.
+
+        Quick and long queries together may use this much times `Quick.running` + `Scheduler.running`.
+        """,
+    ).tag(config=True)
+
+    temporary_files = Integer(4000, min=0, help="""Temporary files of one quick query, in MB.""").tag(config=True)
+
+    long_temporary_files = Integer(20_000, min=0, help="""Temporary files of one long query, in MB.""").tag(
+        config=True
+    )
+
+    quick_result = Integer(
+        1000,
+        min=1,
+        help="""Largest result of a quick query in MB, before it gets its format. Larger ones are an error.""",
+    ).tag(config=True)
+
+    long_result = Integer(5000, min=1, help="""The same for a long query.""").tag(config=True)
+
+    rows = Integer(0, min=0, help="""Most rows of a quick query's result; 0: no limit. More are an error.""").tag(
+        config=True
+    )
+
+    threads = Integer(1, min=1, help="""Threads of the engine for one query.""").tag(config=True)
+
+    upload_limit = Integer(1000, min=1, help="""Largest file that can be uploaded to MyDB, in MB.""").tag(config=True)
+
+    upload_seconds = Float(600.0, min=1.0, help="""Time for making a table of an uploaded file. Seconds.""").tag(
+        config=True
+    )
+
+    uploads_per_user = Integer(
+        4, min=1, help="""How many files of one user may be on their way at the same time; more are refused."""
+    ).tag(config=True)
+
+    stop_seconds = Float(
+        20.0,
+        min=1.0,
+        help="""Seconds after which the service ends when it was told to, whether its parts have ended or not.""",
+    ).tag(config=True)
+
+    log_level = logging.INFO
+    log_format = Unicode("[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
+
+    aliases = {"config": "CasJobs.config_file", "log-level": "Application.log_level"}
+    flags = {}
+
+    @default("logging_config")
+    def _redact_logs(self) -> dict[str, Any]:
+        return LOGGING_CONFIG
+
+    def read_config(self, config_file: str) -> None:
+        """Read the options from the hub's configuration file.
+
+        Raises
+        ------
+        CasJobsError
+            The file is not there, or it fails.
+        """
+        if not config_file:
+            return
+        path = Path(config_file).expanduser().resolve()
+        if not path.is_file():
+            raise CasJobsError(f"{path}: no such configuration file.")
+        try:
+            self.update_config(PyFileConfigLoader(path.name, path=str(path.parent)).load_config())
+            # What is on the command line wins over the file.
+            self.update_config(self.cli_config)
+        except Exception as error:
+            raise CasJobsError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+    def start(self) -> None:
+        """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
+        os.umask(0o077)
+        logging.captureWarnings(True)
+        try:
+            self.read_config(self.config_file)
+            asyncio.run(self.serve(Deployment.load()))
+        except (CasJobsError, DeploymentError, RuntimeError) as error:
+            self.log.debug("Cannot run", exc_info=True)
+            sys.exit(f"casjobs: {error}")
+        except SQLAlchemyError as error:
+            # The text of some drivers' errors repeats the URL with its password; the class name never does.
+            self.log.debug("Database error", exc_info=True)
+            sys.exit(f"casjobs: the database cannot be used ({type(error).__name__}). Check CasJobs.store_url.")
+
+    @property
+    def quick_limits(self) -> Limits:
+        """Of one quick query."""
+        return Limits(
+            memory=self.memory * MEGABYTE,
+            temp=self.temporary_files * MEGABYTE,
+            result=self.quick_result * MEGABYTE,
+            rows=self.rows,
+            quota=self.quota * MEGABYTE,
+            scratch=self.scratch_quota * MEGABYTE,
+            threads=self.threads,
+        )
+
+    @property
+    def long_limits(self) -> Limits:
+        """Of one long query."""
+        return Limits(
+            memory=self.memory * MEGABYTE,
+            temp=self.long_temporary_files * MEGABYTE,
+            result=self.long_result * MEGABYTE,
+            quota=self.quota * MEGABYTE,
+            scratch=self.scratch_quota * MEGABYTE,
+            threads=self.threads,
+        )
+
+    def make_parts(self, deployment: Deployment) -> Parts:
+        """The service's parts, not yet started."""
+        directory = deployment.casjobs_dir
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        contexts = Contexts.of(deployment)
+
+        def sources(groups: Sequence[str]) -> list[ContextSource]:
+            return [context.source() for context in contexts.visible(groups)]
+
+        store = Store(self.store_url or f"sqlite:///{directory}/casjobs.sqlite")
+        workers = Workers(directory, parent=self)
+        scheduler = Scheduler(store, workers, sources, directory, self.long_limits, parent=self)
+        return Parts(
+            public_url=deployment.service_url("casjobs"),
+            contexts=contexts,
+            store=store,
+            workers=workers,
+            scheduler=scheduler,
+            quick=Quick(scheduler, self.quick_limits, parent=self),
+            uploads=directory / "uploads",
+            upload_bytes=self.upload_limit * MEGABYTE,
+            upload_seconds=self.upload_seconds,
+            uploads_per_user=self.uploads_per_user,
+        )
+
+    async def serve(self, deployment: Deployment) -> None:
+        """Answer requests until the process is told to stop."""
+        for name in ("asyncio", "tornado"):
+            # Otherwise they write past our log, and past what keeps tokens out of it.
+            logging.getLogger(name).parent = self.log
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        host, port = deployment.internal_host or "127.0.0.1", deployment.service_port("casjobs")
+        try:
+            sockets = bind_sockets(port, host)
+        except OSError as error:
+            raise CasJobsError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+        async with contextlib.AsyncExitStack() as stack:
+            parts = self.make_parts(deployment)
+            stack.callback(parts.store.close)
+            await asyncio.to_thread(parts.prepare)
+            await parts.workers.start()
+            stack.push_async_callback(parts.workers.stop)
+            await parts.scheduler.start()
+            stack.push_async_callback(parts.scheduler.stop)
+            auth = ServiceAuth.for_service(deployment, "casjobs", parent=self)
+            application = make_application(deployment, parts, auth)
+            server = HTTPServer(
+                application,
+                max_body_size=DROPPED,
+                body_timeout=BODY_SECONDS,
+                idle_connection_timeout=IDLE_SECONDS,
+            )
+            stack.push_async_callback(server.close_all_connections)
+            # Between the two: whoever waits for a query that was ended is told so.
+            stack.push_async_callback(_answered, application.settings["running"])
+            stack.push_async_callback(parts.quick.stop)
+            auth.start()
+            stack.push_async_callback(auth.stop)
+            server.add_sockets(sockets)
+            stack.callback(server.stop)
+            self.log.info(
+                "CasJobs listens on %s, public address %s/",
+                deployment.internal_url("casjobs"),
+                deployment.service_url("casjobs"),
+            )
+            url = make_url(self.store_url or "sqlite://")
+            self.log.info("Queries are recorded in the %s database %s", url.get_backend_name(), url.database or "")
+            await stop.wait()
+            # Whatever hangs below here: the supervisor waits, and then kills without a word.
+            asyncio.get_running_loop().call_later(self.stop_seconds, self._leave)
+        self.log.info("CasJobs stopped.")
+
+    def _leave(self) -> None:
+        self.log.warning("Not everything has ended within %g seconds", self.stop_seconds)
+        logging.shutdown()
+        os._exit(0)
+
+
+async def _answered(running: set[asyncio.Task[Any]]) -> None:
+    if running:
+        await asyncio.wait(running, timeout=GRACE)
+
+
+def make_application(deployment: Deployment, parts: Parts, auth: ServiceAuth) -> web.Application:
+    """The service's routes."""
+    prefix = deployment.service_prefix("casjobs")
+    return web.Application(
+        [*routes.rules(prefix), *pages.routes(prefix), *auth_handlers(auth)],
+        default_handler_class=NotFound,
+        parts=parts,
+        running=set(),
+        hub_auth=auth,
+        cookie_secret=secret(deployment, "casjobs-cookie"),
+        xsrf_cookies=True,
+    )

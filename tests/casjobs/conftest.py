@@ -1,0 +1,34 @@
+"""One deployment with CasJobs for nearly all tests over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.casjobs.casjobs_platform import CasJobsPlatform, Client, make_context
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatform]:
+    """A running hub and service, with the contexts ``Sky`` (for everybody) and ``Secret`` (for the group insiders)."""
+    platform = CasJobsPlatform(tmp_path_factory.mktemp("casjobs"))
+    make_context(platform.contexts, "Sky", public=True, title="The sky", rights="CC0", cite="Nobody (2026)")
+    make_context(platform.contexts, "Secret", groups=("insiders",))
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session")
+def ada(platform: CasJobsPlatform) -> Client:
+    """Somebody who may do everything that people may."""
+    return platform.client("ada-l")
+
+
+@pytest.fixture(scope="session")
+def bob(platform: CasJobsPlatform) -> Client:
+    """Somebody else."""
+    return platform.client("bob")
