@@ -53,10 +53,7 @@ class Fits(Writer):
                 hint="Select fewer columns, or take another format, e.g. Parquet.",
             )
         counted = stats if stats is not None else _counted(schema, batches)
-        columns = [
-            fits_columns.column(field.type, column, counted.rows)
-            for field, column in zip(schema, _with_texts(schema, batches, counted), strict=True)
-        ]
+        columns = _columns(schema, batches, counted)
         row = np.dtype([(f"f{i}", column.dtype) for i, column in enumerate(columns)])
         yield self._header(name, schema, columns, counted, row, batches)
         written = heap = 0
@@ -114,21 +111,22 @@ def _counted(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Stats:
     return stats
 
 
-def _with_texts(schema: pa.Schema, batches: Iterable[pa.RecordBatch], stats: Stats) -> list[ColumnStats]:
-    """Statistics of the columns; those that become text have those of the text."""
-    found = list(stats.columns)
-    wanted = [
-        position
-        for position, field in enumerate(schema)
-        if fits_columns.needs_text(field.type, stats.columns[position])
-    ]
-    for position in wanted:
-        found[position] = ColumnStats()
-    for batch in batches if wanted else ():
+def _columns(schema: pa.Schema, batches: Iterable[pa.RecordBatch], stats: Stats) -> list[FitsColumn]:
+    texts = {
+        position: ColumnStats()
+        for position, (field, column) in enumerate(zip(schema, stats.columns, strict=True))
+        if fits_columns.needs_text(field.type, column)
+    }
+    for batch in batches if texts else ():
         for part in slices(batch):
-            for position in wanted:
-                found[position].add(text(part.column(position)))
-    return found
+            for position, counted in texts.items():
+                counted.add(text(part.column(position)))
+    return [
+        fits_columns.text_column(texts[position], stats.rows)
+        if position in texts
+        else fits_columns.column(field.type, column, stats.rows)
+        for position, (field, column) in enumerate(zip(schema, stats.columns, strict=True))
+    ]
 
 
 def _describe(descriptors: np.ndarray[Any, Any], values: pa.StringArray, heap: int) -> int:

@@ -75,17 +75,15 @@ def needs_text(data_type: pa.DataType, stats: ColumnStats) -> bool:
     """Whether values that are no text are stored as their text, whose width must then be counted."""
     kind = kind_of(data_type)
     if kind is Kind.INTEGER:
-        return _integer(plain_integer(data_type), stats) is None
+        return _integer(_plain_integer(data_type), stats) is None
     return kind not in (Kind.NOTHING, Kind.BOOLEAN, Kind.FLOAT, Kind.TEXT)
 
 
 def column(data_type: pa.DataType, stats: ColumnStats, rows: int) -> FitsColumn:
-    """How a column is stored.
+    """How a column is stored that does not need text.
 
     Parameters
     ----------
-    stats
-        If it `needs_text`: of that text.
     rows
         Of the whole table.
     """
@@ -95,14 +93,12 @@ def column(data_type: pa.DataType, stats: ColumnStats, rows: int) -> FitsColumn:
         case Kind.FLOAT:
             return _float(4 if pa.types.is_float32(data_type) or pa.types.is_float16(data_type) else 8)
         case Kind.INTEGER:
-            found = _integer(plain_integer(data_type), stats)
-            return found if found else _text(stats, rows)
+            return _integer(_plain_integer(data_type), stats) or text_column(stats, rows)
         case _:
-            return _text(stats, rows)
+            return text_column(stats, rows)
 
 
-def plain_integer(data_type: pa.DataType) -> np.dtype[Any]:
-    """numpy's type of an integer column."""
+def _plain_integer(data_type: pa.DataType) -> np.dtype[Any]:
     return np.dtype(plain_type(data_type).to_pandas_dtype())
 
 
@@ -171,7 +167,8 @@ def _offset_integer(dtype: np.dtype[Any]) -> FitsColumn:
     )
 
 
-def _text(stats: ColumnStats, rows: int) -> FitsColumn:
+def text_column(stats: ColumnStats, rows: int) -> FitsColumn:
+    """How a column is stored as the text of its values; `stats` are of that text."""
     width = max(1, stats.width if stats.printable else stats.escaped)
     cards: dict[str, str | int] = {} if stats.printable else {"TESC": ESCAPED}
 

@@ -11,7 +11,7 @@ timestamp             ``2026-01-31T12:34:56.123456``; the number of digits is th
 timestamp with zone   the same in UTC with a ``Z`` after it
 binary                ``0x`` and two upper-case hexadecimal digits per byte, as SQL Server shows it
 interval              ISO 8601: ``P1M2DT3.000000000S``; each of the three parts has its own sign
-list, struct, map     JSON: arrays; objects; objects with the keys' text
+list, struct, map     JSON: arrays; objects; objects with the keys' text; a union is an object with its tag
 ====================  =========================================================================================
 
 Years before 1 are written as ISO 8601 has it (0000 is 1 BC), those after 9999 with more digits, DuckDB's infinite
@@ -60,6 +60,8 @@ def text(array: pa.Array) -> pa.StringArray:
             )
         case Kind.DATE:
             return _dates(array)
+        case Kind.TIME:
+            return _times(array)
         case Kind.TIMESTAMP:
             return _timestamps(array)
         case Kind.INTERVAL:
@@ -140,6 +142,18 @@ def _dates(array: pa.Array) -> pa.StringArray:
     return _numpy_dates(days.cast(pa.int64()), "D", 2**31 - 1)
 
 
+def _times(array: pa.Array) -> pa.StringArray:
+    unit = array.type.unit
+    midnight = 86_400 * 10 ** _DIGITS[unit]
+    count = array.cast(pa.int32() if array.type.bit_width == 32 else pa.int64())
+    late = pc.equal(count, midnight)
+    if not pc.any(late).as_py():
+        return array.cast(pa.string())
+    # SQL has 24:00:00, pyarrow has no text for it.
+    zeros = pc.if_else(late, pa.scalar(0, count.type), count).cast(array.type).cast(pa.string())
+    return pc.if_else(late, pc.binary_replace_slice(zeros, 0, 2, "24"), zeros)
+
+
 def _timestamps(array: pa.Array) -> pa.StringArray:
     unit, zone = array.type.unit, array.type.tz
     count = array.cast(pa.int64())
@@ -202,7 +216,7 @@ def _json_nested(array: pa.Array) -> pa.StringArray:
     if types.is_struct(array.type):
         return _json_struct(array)
     if types.is_union(array.type):
-        return pc.choose(_union_index(array), *(json_text(array.field(i)) for i in range(array.type.num_fields)))
+        return pc.choose(_union_index(array), *(_json_member(array, i) for i in range(array.type.num_fields)))
     return _json_list(array, json_text(array.flatten()), "[]")
 
 
@@ -224,6 +238,14 @@ def _json_struct(array: pa.Array) -> pa.StringArray:
         parts.append(pa.repeat(pa.scalar(""), len(array)))
     found = pc.binary_join_element_wise(*parts, "}", "")
     return pc.if_else(array.is_valid(), found, pa.scalar(None, pa.string()))
+
+
+def _json_member(array: pa.Array, position: int) -> pa.StringArray:
+    """Values of one member of a union, as DuckDB writes them: ``{"name": value}``, and ``null`` for NULL."""
+    child = array.field(position)
+    key = orjson.dumps(array.type.field(position).name).decode()
+    found = pc.binary_join_element_wise("{" + key + ":", json_text(child), "}", "")
+    return pc.if_else(child.is_valid(), found, "null")
 
 
 def _union_index(array: pa.Array) -> pa.Array:
