@@ -8,77 +8,29 @@ columns; users cannot make functions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sqlglot import exp
 
-from casjobs_service.catalog import Column, Function
+from casjobs_service.catalog import Function
+from casjobs_service.dialect import (
+    functions_cosmology,
+    functions_flags,
+    functions_photo,
+    functions_sky,
+    functions_tsql,
+)
+from casjobs_service.dialect.functions_constants import sdss_constants
+from casjobs_service.dialect.functions_macro import PREFIX, Macro
 
-PREFIX = "ss_"
+__all__ = ["FUNCTIONS", "PREFIX", "REFUSED", "Macro", "catalog_functions", "constant", "prelude", "sdss_constants"]
 
+_MODULES = (functions_tsql, functions_flags, functions_photo, functions_sky, functions_cosmology)
 
-@dataclass(frozen=True, slots=True)
-class Macro:
-    """A scalar function.
-
-    Attributes
-    ----------
-    name
-        In the spelling that users know.
-    parameters
-        Names and DuckDB types. Names never are those of columns that `body` could mean.
-    returns
-        DuckDB type of the result. ``ANY``: the type of the first argument.
-    body
-        DuckDB expression over the parameters.
-    needs
-        Names of other macros that `body` calls.
-    optional
-        How many of the last parameters may be left out, with their defaults as DuckDB expressions.
-    sdss
-        Belongs to SDSS's schema ``dbo`` (shown by the schema browser), rather than to the language.
-    """
-
-    name: str
-    parameters: tuple[Column, ...]
-    returns: str
-    description: str
-    body: str
-    needs: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    sdss: bool = True
-
-    @property
-    def call(self) -> str:
-        """Name by which the engine knows it."""
-        return PREFIX + self.name.lower()
-
-    @property
-    def sql(self) -> str:
-        """DuckDB's statement that makes it."""
-        required = len(self.parameters) - len(self.optional)
-        parameters = [column.name for column in self.parameters[:required]]
-        parameters += [
-            f"{column.name} := {default}"
-            for column, default in zip(self.parameters[required:], self.optional, strict=True)
-        ]
-        return f"CREATE OR REPLACE TEMP MACRO {self.call}({', '.join(parameters)}) AS ({self.body})"
-
-    def accepts(self, count: int) -> bool:
-        """Whether it can be called with `count` arguments."""
-        return len(self.parameters) - len(self.optional) <= count <= len(self.parameters)
-
-
-FUNCTIONS: dict[str, Macro] = {}
+FUNCTIONS: dict[str, Macro] = {macro.name.lower(): macro for module in _MODULES for macro in module.MACROS}
 """By name in lower case."""
 
-REFUSED: dict[str, str] = {}
+REFUSED: dict[str, str] = {name: reason for module in _MODULES for name, reason in module.REFUSED.items()}
 """Functions that SDSS or T-SQL have and that are refused: name in lower case → why, and what to do instead."""
-
-
-def register(*macros: Macro) -> None:
-    """Add to `FUNCTIONS`."""
-    FUNCTIONS.update({macro.name.lower(): macro for macro in macros})
 
 
 def prelude(names: Iterable[str]) -> list[str]:
@@ -106,7 +58,27 @@ def constant(name: str, arguments: Sequence[exp.Expression]) -> exp.Expression |
     QueryError
         A name that is not in the function's table; says which are near.
     """
-    return None
+    if len(arguments) != 1:
+        return None
+    argument = arguments[0]
+    while isinstance(argument, exp.Paren):
+        argument = argument.this
+    # The translator may have cast a national literal, N'…'.
+    if isinstance(argument, exp.National):
+        text = str(argument.this)
+    elif isinstance(argument, exp.Literal) and argument.is_string:
+        text = argument.name
+    else:
+        return None
+    value = functions_flags.value(name, text)
+    if value is None:
+        return None
+    kind = exp.DType.BIGINT if functions_flags.BY_NAME[name.lower()].bits else exp.DType.INT
+    literal: exp.Expression = exp.Literal.number(abs(value))
+    if value < 0:
+        # As a text: the lowest integer is no negated positive one.
+        literal = exp.Literal.string(str(value))
+    return exp.Cast(this=literal, to=exp.DataType(this=kind))
 
 
 def catalog_functions() -> list[Function]:
@@ -116,24 +88,3 @@ def catalog_functions() -> list[Function]:
         for macro in FUNCTIONS.values()
         if macro.sdss
     ]
-
-
-def parameters(text: str) -> tuple[Column, ...]:
-    """Parameters from ``"ra DOUBLE, dec DOUBLE"``; the first is called ``ra_`` in the macro's body."""
-    columns = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, kind = part.split(" ", 1)
-        columns.append(Column(name + "_", kind))
-    return tuple(columns)
-
-
-register(
-    Macro(
-        "fDistanceArcMinEq",
-        parameters("ra1 DOUBLE, dec1 DOUBLE, ra2 DOUBLE, dec2 DOUBLE"),
-        "DOUBLE",
-        "Distance of two positions (degrees, J2000) in arc minutes",
-        "120 * degrees(asin(least(1, sqrt(sin(radians(dec2_ - dec1_) / 2) ** 2"
-        " + cos(radians(dec1_)) * cos(radians(dec2_)) * sin(radians(ra2_ - ra1_) / 2) ** 2))))",
-    ),
-)
