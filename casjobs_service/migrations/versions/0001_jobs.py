@@ -22,7 +22,7 @@ def upgrade() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", _Id, primary_key=True),
-        sa.Column("user_id", sa.BigInteger, sa.ForeignKey("users.id"), nullable=False),
+        sa.Column("user_id", _Id, sa.ForeignKey("users.id"), nullable=False),
         sa.Column("key", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("status", sa.Integer, nullable=False),
