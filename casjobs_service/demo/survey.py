@@ -2,8 +2,8 @@
 
 The sky is cut along circles of declination into stripes of 2.5 degrees, each made of two interleaved strips of six
 camera columns of 12.5 arc minutes; a strip is one run; a field is 0.15 degrees long in right ascension, as SDSS's are
-at the equator. The stripe on the equator has SDSS's number, 82, and its two runs have the numbers 106 and 206 that SDSS
-gives to the runs added up there.
+at the equator. The stripe on the equator has SDSS's number, 82, and its two runs have the numbers 106 and 206 that
+SDSS gives to the runs added up there.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ class Place:
     field: Integers
 
     @property
+    def band(self) -> Integers:
+        """Number of the band of declination of a camera column, from 0 in the south."""
+        return (self.stripe - _FIRST_STRIPE) * BANDS + (self.camcol - 1) * 2 + self.strip
+
+    @property
     def field_id(self) -> Integers:
         """SDSS's identifier of a field: an object's with 0 for the object."""
         return photo_id(self.run, self.camcol, self.field, np.zeros_like(self.run))
@@ -68,10 +73,9 @@ def run_number(stripe: Integers, strip: Integers) -> Integers:
 def limits(place_: Place) -> tuple[Array, Array, Array, Array]:
     """Least and greatest right ascension and declination of fields, in degrees."""
     height = STRIPE_HEIGHT / BANDS
-    band = (place_.stripe - _FIRST_STRIPE) * BANDS + (place_.camcol - 1) * 2 + place_.strip
-    south = band * height - 90 - STRIPE_HEIGHT / 2
-    west = (place_.field - FIRST_FIELD) * FIELD_LENGTH
-    return west, west + FIELD_LENGTH, np.maximum(south, -90), np.minimum(south + height, 90)
+    south = place_.band * height - 90 - STRIPE_HEIGHT / 2
+    west = np.asarray((place_.field - FIRST_FIELD) * FIELD_LENGTH, float)
+    return west, west + FIELD_LENGTH, np.maximum(south, -90.0), np.minimum(south + height, 90.0)
 
 
 def photo_id(run: Integers, camcol: Integers, field: Integers, obj: Integers) -> Integers:
