@@ -111,8 +111,8 @@ def test_nested_values_are_the_json_of_the_engine(engine_types: tuple[pa.Schema,
     schema, batches = engine_types
     result = json.loads(write("json-array", ("", schema, batches, None)))["Result"][0]
     names = [field.name for field in schema if pa.types.is_nested(field.type)]
-    # Its to_json writes dates in another form, and cannot write infinity as a number.
-    names = [name for name in names if not name.startswith(("date", "timestamp", "double"))]
+    # Its to_json writes dates in another form, and cannot write infinity as a number. Tuples are structs in Arrow.
+    names = [name for name in names if not name.startswith(("date", "timestamp", "double", "tuple"))]
     assert len(names) > 15
     with duckdb.connect() as connection:
         relation = connection.sql("FROM test_all_types()")
