@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -52,11 +53,59 @@ _CLASS = """
          ELSE 128 END
 """
 
-Open = tuple[pa.Schema, Iterator[pa.RecordBatch], int]
+
+@dataclass(frozen=True)
+class CsvPlan:
+    """How DuckDB reads CSV files once the types are known.
+
+    Attributes
+    ----------
+    sql
+        SELECT that gives the columns in their types, named ``c0``, ``c1``, ...
+    names
+        The header's.
+    """
+
+    sql: str
+    names: list[str]
+    rows: int
+
+
+def plan_csv(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> CsvPlan:
+    """Look at every value of files with the same header.
+
+    Raises
+    ------
+    QueryError
+        One of them is not CSV; names the line, and the file if there are several.
+    """
+    names, delimiter, skip = header = _header(paths[0])
+    for path in paths[1:]:
+        if _header(path) != header:
+            raise QueryError(f"The header of {path.name} differs from that of {paths[0].name}.", Kind.DATA)
+    # Lower-case c with a number: whatever the header says, these are names without quotes.
+    inside = [f"c{number}" for number in range(len(names))]
+    files = ", ".join(_literal(str(path)) for path in paths)
+    source = (
+        f"read_csv([{files}], columns={{{', '.join(f'{name}: VARCHAR' for name in inside)}}}, "
+        f"auto_detect=false, header=false, skip={skip}, delim={_literal(delimiter)}, quote='\"', escape='\"', "
+        "nullstr='', allow_quoted_nulls=false, strict_mode=true, compression='none', "
+        f"max_line_size={_LONGEST_LINE})"
+    )
+    seen = ", ".join(f"bit_or({_CLASS.format(c=name)})" for name in inside)
+    try:
+        [(rows, *found)] = connection.execute(f"SELECT count(*), {seen} FROM {source}").fetchall()  # noqa: S608
+    except duckdb.OutOfMemoryException as error:
+        raise QueryError("Reading the CSV file needs more memory than there is.", Kind.LIMIT) from error
+    except duckdb.Error as error:
+        # DuckDB counts rows; a person looks for a line.
+        raise _fault(paths, len(names), delimiter) from error
+    wanted = ", ".join(_cast(name, _type(kinds or 0)) for name, kinds in zip(inside, found, strict=True))
+    return CsvPlan(f"SELECT {wanted} FROM {source}", names, rows)  # noqa: S608
 
 
 @contextmanager
-def open_csv(path: Path, memory: int) -> Iterator[Open]:
+def open_csv(path: Path, memory: int) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch], int]]:
     """Schema, batches and number of rows of a CSV file with a header line.
 
     Raises
@@ -64,43 +113,18 @@ def open_csv(path: Path, memory: int) -> Iterator[Open]:
     QueryError
         It is not CSV; names the line.
     """
-    names, delimiter, skip = _header(path)
     connection = duckdb.connect(config={"memory_limit": f"{memory}B"})
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        # Lower-case c with a number: whatever the header says, these are names without quotes.
-        inside = [f"c{number}" for number in range(len(names))]
-        source = (
-            f"read_csv({_literal(str(path))}, columns={{{', '.join(f'{name}: VARCHAR' for name in inside)}}}, "
-            f"auto_detect=false, header=false, skip={skip}, delim={_literal(delimiter)}, quote='\"', escape='\"', "
-            "nullstr='', allow_quoted_nulls=false, strict_mode=true, compression='none', "
-            f"max_line_size={_LONGEST_LINE})"
-        )
-        seen = ", ".join(f"bit_or({_CLASS.format(c=name)})" for name in inside)
-        look = f"SELECT count(*), {seen} FROM {source}"  # noqa: S608
-        rows, *classes = _fetch(connection, look, path, len(names), delimiter)
-        types = [_type(found or 0) for found in classes]
-        wanted = ", ".join(_cast(name, type) for name, type in zip(inside, types, strict=True))
-        try:
-            reader = connection.sql(f"SELECT {wanted} FROM {source}").to_arrow_reader(BATCH_ROWS)  # noqa: S608
-        except duckdb.Error as error:
-            raise _explained(error, path, len(names), delimiter) from error
+        plan = plan_csv(connection, [path])
+        reader = connection.sql(plan.sql).to_arrow_reader(BATCH_ROWS)
         schema = checked_names(
-            pa.schema([(name, field.type) for name, field in zip(names, reader.schema, strict=True)])
+            pa.schema([(name, field.type) for name, field in zip(plan.names, reader.schema, strict=True)])
         )
-        yield schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader), rows
+        batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+        yield schema, batches, plan.rows
     finally:
         connection.close()
-
-
-def _fetch(
-    connection: duckdb.DuckDBPyConnection, sql: str, path: Path, columns: int, delimiter: str
-) -> tuple[int, ...]:
-    try:
-        (row,) = connection.execute(sql).fetchall()
-        return tuple(row)
-    except duckdb.Error as error:
-        raise _explained(error, path, columns, delimiter) from error
 
 
 def _type(found: int) -> str:
@@ -176,11 +200,13 @@ def _outside_quotes(line: str) -> str:
     return re.sub(r'"[^"]*"', "", line)
 
 
-def _explained(error: duckdb.Error, path: Path, columns: int, delimiter: str) -> QueryError:
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return QueryError("Reading the CSV file needs more memory than there is.", Kind.LIMIT)
-    # DuckDB counts rows; a person looks for a line.
-    return _find_fault(path, columns, delimiter) or QueryError("The file cannot be read as CSV.", Kind.DATA)
+def _fault(paths: Sequence[Path], columns: int, delimiter: str) -> QueryError:
+    for path in paths:
+        if fault := _find_fault(path, columns, delimiter):
+            if len(paths) > 1:
+                fault.message = f"{path.name}: {fault.message}"
+            return fault
+    return QueryError("The file cannot be read as CSV.", Kind.DATA)
 
 
 def _find_fault(path: Path, columns: int, delimiter: str) -> QueryError | None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.parsers import expat
 
 import pyarrow as pa
@@ -106,6 +106,11 @@ class _Document:
             self._open_schema()
         elif name == "TABLEDATA":
             self._data = Cells(self._fields, self.schema)
+            # Millions of cells: only what they need.
+            self.parser.StartElementHandler = self._start_of_cell
+            self.parser.EndElementHandler = self._end_of_cell
+            self._keep = True
+            return
         elif name in ("BINARY", "BINARY2"):
             self._data = Rows(self._fields, self.schema, flags=name == "BINARY2")
         elif name == "STREAM":
@@ -115,11 +120,23 @@ class _Document:
                 raise damaged("VOTable", "its data is not in base64")
         elif name == "FITS":
             raise damaged("VOTable", "its data is FITS; upload that")
-        elif name == "TD" and attributes.get("encoding"):
+        self._keep = name in ("STREAM", "DESCRIPTION")
+
+    def _start_of_cell(self, _: str, attributes: dict[str, str]) -> None:
+        if attributes.get("encoding"):
             raise damaged("VOTable", "its cells are encoded")
-        self._keep = name in ("TD", "STREAM", "DESCRIPTION")
-        if name == "TD":
-            self._text.clear()
+        self._text.clear()
+
+    def _end_of_cell(self, name: str) -> None:
+        cells = cast(Cells, self._data)
+        if name.endswith("TD"):
+            cells.cell("".join(self._text))
+        elif name.endswith("TR"):
+            self.ready.extend(cells.row_end())
+        else:
+            self.parser.StartElementHandler = self._start
+            self.parser.EndElementHandler = self._end
+            self._end(name)
 
     def _characters(self, text: str) -> None:
         if not self._keep or self.ended:
@@ -134,12 +151,7 @@ class _Document:
         if self.ended or not self._in_table:
             return
         self._keep = False
-        if isinstance(self._data, Cells):
-            if name == "TD":
-                self._data.cell("".join(self._text))
-            elif name == "TR":
-                self.ready.extend(self._data.row_end())
-        elif name == "DESCRIPTION" and self.schema is None:
+        if name == "DESCRIPTION" and self.schema is None:
             text = "".join(self._text)
             self._text.clear()
             if self._path[-1] == "FIELD":
@@ -172,13 +184,13 @@ class _Document:
 def _field(attributes: dict[str, str], number: int) -> Field:
     name = attributes.get("name") or attributes.get("ID") or f"Column{number}"
     datatype = attributes.get("datatype", "")
-    if datatype not in NUMBERS and datatype not in LETTERS:
+    size = attributes.get("arraysize", "").strip()
+    if (datatype not in NUMBERS and datatype not in LETTERS) or (datatype == "bit" and size not in ("", "1")):
         raise QueryError(
             f"The column {name} is of the type {datatype or '(none)'}, which tables cannot hold.",
             Kind.UNSUPPORTED,
             hint="Leave it out, or take it apart into several columns.",
         )
-    size = attributes.get("arraysize", "").strip()
     variable, count = size.endswith("*"), 1
     try:
         for factor in size.removesuffix("*").removesuffix("x").split("x"):

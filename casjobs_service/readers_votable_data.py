@@ -19,6 +19,7 @@ LONGEST_ROW = 64 << 20
 
 NUMBERS = {
     "boolean": (">S1", pa.bool_()),
+    "bit": (">S1", pa.bool_()),
     "unsignedByte": ("u1", pa.int16()),
     "short": (">i2", pa.int16()),
     "int": (">i4", pa.int32()),
@@ -128,7 +129,7 @@ class Cells:
             raise damaged("VOTable", f"the column {one.name} has values that are not {one.datatype}") from error
 
     def _numbers(self, one: Field, cells: list[str | None]) -> pa.Array:
-        if one.datatype == "boolean":
+        if one.datatype in ("boolean", "bit"):
             return pa.array([None if cell is None else _BOOLEANS[cell.lower()] for cell in cells], pa.bool_())
         if pa.types.is_floating(one.element):
             words = {"+inf": "inf", "nan": None}
@@ -263,6 +264,9 @@ def _binary_column(
         letters = data.view("u1")
         mask = ~np.isin(letters, bytearray(b"tTfF10"))
         values = np.isin(letters, bytearray(b"tT1"))
+    elif one.datatype == "bit":
+        # The standard has it in the highest place of the byte, astropy in another.
+        values = data.view("u1") != 0
     else:
         values = data.astype(data.dtype.newbyteorder("="))
         if pa.types.is_floating(one.element):
