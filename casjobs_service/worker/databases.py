@@ -106,12 +106,14 @@ class SessionDatabases:
 
     def release(self) -> None:
         """Close the user's own databases, and let others have them."""
-        for name in self._held:
-            if name in self._engine.attached:
-                self._engine.detach(name)
-        if self._held:
-            self._link.send({"event": "release", "files": list(self._held)})
-            self._held = {}
+        held, self._held = self._held, {}
+        try:
+            for name in held:
+                if name in self._engine.attached:
+                    self._engine.detach(name)
+        finally:
+            if held:
+                self._link.send({"event": "release", "files": list(held)})
 
     def _read(self, database: str) -> Catalog:
         if database not in self._engine.attached:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,18 @@ class Engine:
     """DuckDB with the limits of a session.
 
     Temporary tables, variables and macros belong to a connection, so that a script has only this one.
+
+    Attributes
+    ----------
+    attached
+        Databases that are open; whether they can be written.
     """
 
     def __init__(self) -> None:
+        self._collation: str | None = None
+        self._connect()
+
+    def _connect(self) -> None:
         self._connection = duckdb.connect(":memory:", config=WARM_SETTINGS)
         # Progress is only counted where a bar would be shown.
         self._connection.execute("SET enable_progress_bar_print = false; SET enable_progress_bar = true")
@@ -58,9 +66,8 @@ class Engine:
         self._connection.sql("SELECT 1").to_arrow_reader(BATCH).read_all()
         self._prelude: set[str] = set()
         self.attached: dict[str, bool] = {}
-        """Databases that are open; whether they can be written."""
 
-    def configure(self, limits: Limits, temporary: Path, readable: list[str], collation: str) -> None:
+    def configure(self, limits: Limits, temporary: Path, readable: Iterable[Path], collation: str) -> None:
         """Set the limits, and lock the configuration: the last thing that can be set.
 
         Parameters
@@ -70,20 +77,27 @@ class Engine:
         readable
             Directories whose files may be attached.
         collation
-            Of all text without one of its own.
+            Of all text without one of its own. Another one than before means a new connection, and the loss of
+            temporary tables.
         """
-        directories = ", ".join(literal(directory) for directory in readable)
-        for name, value in (
-            ("memory_limit", literal(f"{limits.memory} bytes")),
-            ("temp_directory", literal(str(temporary))),
-            ("max_temp_directory_size", literal(f"{limits.temp} bytes")),
-            ("threads", str(limits.threads)),
-            ("default_collation", literal(collation)),
-            ("allowed_directories", f"[{directories}]"),
-            ("enable_external_access", "false"),
-            ("lock_configuration", "true"),
-        ):
-            self._connection.execute(f"SET {name} = {value}")
+        if self._collation == collation:
+            return
+        if self._collation is not None:
+            self._connection.close()
+            self._connect()
+        self._collation = collation
+        directories = ", ".join(literal(str(directory)) for directory in readable)
+        settings = {
+            "memory_limit": literal(f"{limits.memory} bytes"),
+            "temp_directory": literal(str(temporary)),
+            "max_temp_directory_size": literal(f"{limits.temp} bytes"),
+            "threads": str(limits.threads),
+            "default_collation": literal(collation),
+            "allowed_directories": f"[{directories}]",
+            "enable_external_access": "false",
+            "lock_configuration": "true",
+        }
+        self._connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
 
     def interrupt(self) -> None:
         """End what is running; from another thread."""
@@ -148,10 +162,6 @@ class Engine:
                 return
 
     def detach(self, database: str) -> None:
-        """Close its file."""
+        """Close its file, which writes down what is still in its log."""
         del self.attached[database]
         self._connection.execute(f"DETACH {quoted(database)}")
-
-
-PATH = re.compile(r"(?<![\w.])(?:/[^\s\"':;,)]+)+")
-"""Paths in DuckDB's messages, which mean nothing to users."""

@@ -9,8 +9,12 @@ import pyarrow as pa
 
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
+from casjobs_service.plan import Statement
 
-_PATH = re.compile(r"(?<![\w.])(?:/[^\s\"':;,)]+)+")
+_PATH = re.compile(r"(?<![\w.\"'])[\"']?(?:/[^\s\"':;,)]+)+[\"']?")
+_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Za-z]+)? Error): ")
+_LINE = re.compile(r"\n\s*\nLINE \d+:.*", re.DOTALL)
+"""DuckDB shows the translated text with a mark; the user has written another one."""
 
 _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (duckdb.ParserException, Kind.SYNTAX),
@@ -19,10 +23,10 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (duckdb.CatalogException, Kind.NAME),
     (duckdb.PermissionException, Kind.FORBIDDEN),
     (duckdb.NotImplementedException, Kind.UNSUPPORTED),
+    (duckdb.NotSupportedError, Kind.UNSUPPORTED),
     (duckdb.InternalException, Kind.INTERNAL),
     (duckdb.FatalException, Kind.INTERNAL),
     (duckdb.Error, Kind.DATA),
-    (pa.ArrowInvalid, Kind.DATA),
 )
 
 
@@ -32,13 +36,47 @@ def explained(error: Exception, limits: Limits) -> QueryError:
         return error
     if isinstance(error, RecursionError):
         return QueryError("The query is nested too deeply. Split it into several statements.", Kind.LIMIT)
-    if isinstance(error, (MemoryError, duckdb.OutOfMemoryException, pa.ArrowMemoryError)):
+    text = str(error)
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException | pa.ArrowMemoryError):
+        if "max_temp_directory_size" in text:
+            return QueryError(
+                f"The query needs more than {limits.temp / 1e9:.3g} GB of temporary space. Read fewer rows or "
+                "columns, or do it in several steps.",
+                Kind.LIMIT,
+            )
         return QueryError(
-            f"The query needs more memory and temporary space than it may use ({limits.memory / 1e9:.3g} GB and "
-            f"{limits.temp / 1e9:.3g} GB). Read fewer rows or columns, or do it in several steps.",
+            f"The query needs more than {limits.memory / 1e9:.3g} GB of memory. Read fewer rows or columns, or do it "
+            "in several steps.",
             Kind.LIMIT,
         )
+    if isinstance(error, OSError | duckdb.IOException | pa.ArrowException):
+        if "No space left on device" in text:
+            return QueryError(
+                "The server's disk is full. Nothing was changed; please try again later, or tell the operator.",
+                Kind.UNAVAILABLE,
+            )
+        if "File too large" in text:
+            return QueryError(
+                "The query needs larger files than it may make. Read fewer rows or columns, or do it in steps.",
+                Kind.LIMIT,
+            )
     for kind, meaning in _KINDS:
         if isinstance(error, kind):
-            return QueryError(_PATH.sub("a file", str(error)), meaning)
+            if meaning is Kind.INTERNAL:
+                break
+            return QueryError(_readable(text), meaning)
     return QueryError("The service has failed to run the query; the operator finds details in its log.", Kind.INTERNAL)
+
+
+def located(error: Exception, statement: Statement, limits: Limits) -> Exception:
+    """The error with its place in the user's text; others than the engine's as they are."""
+    if not isinstance(error, duckdb.Error) or isinstance(error, duckdb.InterruptException):
+        return error
+    found = explained(error, limits)
+    if found.line is None:
+        found.line, found.column = statement.line, statement.column
+    return found
+
+
+def _readable(text: str) -> str:
+    return _PATH.sub("a file", _PREFIX.sub("", _LINE.sub("", text))).strip()

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from casjobs_service.catalog import OWN
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import DIRECTORIES
-from casjobs_service.worker import sandbox
-from casjobs_service.worker.databases import Place, SessionDatabases
+from casjobs_service.plan import Statement, Upload
+from casjobs_service.worker import sandbox, tables
+from casjobs_service.worker.databases import READ, Place, SessionDatabases
 from casjobs_service.worker.engine import Engine
+from casjobs_service.worker.explain import explain
 from casjobs_service.worker.failures import explained
 from casjobs_service.worker.link import Link
 from casjobs_service.worker.protocol import Channel, Closed
 from casjobs_service.worker.script import Script
+
+UPLOAD_ROWS = 100_000
+"""Rows of a table of the user that may be sent to another engine for one statement."""
 
 
 def run(descriptor: int, settings: dict[str, Any]) -> None:
@@ -28,14 +37,14 @@ def run(descriptor: int, settings: dict[str, Any]) -> None:
         channel.send({"event": "warm"})
         assignment = channel.receive()
         limits = Limits(**assignment["limits"])
-        places, own, session = lock_in(assignment, limits)
+        places, own, session, folders = lock_in(assignment, limits)
         channel.send({"event": "assigned"})
-        Worker(channel, engine, limits, places, own, session, assignment["text_bytes"]).serve()
+        Worker(channel, engine, limits, places, own, session, folders, assignment["text_bytes"]).serve()
     except Closed:
         os._exit(0)
 
 
-def lock_in(assignment: dict[str, Any], limits: Limits) -> tuple[list[Place], dict[str, Path], Path]:
+def lock_in(assignment: dict[str, Any], limits: Limits) -> tuple[list[Place], dict[str, Path], Path, list[Path]]:
     """Close the sandbox; the contexts, the user's databases and the session's directory as they are in it."""
     contexts = assignment["contexts"]
     writable = {"session": Path(assignment["session"])}
@@ -61,7 +70,20 @@ def lock_in(assignment: dict[str, Any], limits: Limits) -> tuple[list[Place], di
         for number, context in enumerate(contexts)
     ]
     own = {name: view.inside(DIRECTORIES[name], mode) for name in assignment["own"]}
-    return places, own, view.inside("session", mode)
+    return places, own, view.inside("session", mode), list(view.in_place)
+
+
+REQUESTS: dict[str, Callable[[Worker, dict[str, Any]], dict[str, Any]]] = {
+    "explain": explain,
+    "catalog": tables.catalog,
+    "sample": tables.read,
+    "read": tables.read,
+    "convert": tables.convert,
+    "upload": tables.upload,
+    "drop": tables.drop,
+    "rename": tables.rename,
+    "purge": tables.purge,
+}
 
 
 class Worker:
@@ -75,6 +97,7 @@ class Worker:
         places: list[Place],
         own: dict[str, Path],
         session: Path,
+        folders: list[Path],
         text_bytes: int,
     ) -> None:
         self.engine = engine
@@ -83,6 +106,7 @@ class Worker:
         self.text_bytes = text_bytes
         self.link = Link(channel, engine.interrupt)
         self.databases = SessionDatabases(engine, self.link, places, own)
+        self._readable = [*own.values(), *{place.data.parent for place in places if place.data}, *folders]
 
     def serve(self) -> None:
         """Until the service ends it."""
@@ -99,9 +123,47 @@ class Worker:
             else:
                 self.link.send({"event": "done", **done})
 
+    def open(self, collation: str = "") -> None:
+        """Have the engine ready for statements, and closed for everything else."""
+        self.engine.configure(self.limits, self.session / "temporary", self._readable, collation)
+
+    def remote(self, statement: Statement) -> pa.RecordBatchReader:
+        """Rows of a statement for an engine that is reached by network: the service asks it."""
+        uploads = {}
+        for number, upload in enumerate(statement.uploads):
+            uploads[upload.name] = f"upload-{number}.arrow"
+            with self.databases.using({table.database: READ for table in statement.reads if table.database in OWN}):
+                self._small(upload, self.session / uploads[upload.name])
+        answer = self.link.ask(
+            {"event": "ask", "ask": "remote", "context": statement.engine, "sql": statement.sql, "uploads": uploads}
+        )
+        return pa.ipc.open_stream(pa.OSFile(str(self.session / answer["file"])))
+
+    def _small(self, upload: Upload, file: Path) -> None:
+        rows = 0
+        with (
+            self.engine.stream(upload.sql) as reader,
+            pa.OSFile(str(file), "wb") as sink,
+            pa.ipc.new_stream(sink, reader.schema) as stream,
+        ):
+            for batch in reader:
+                self.link.check()
+                rows += batch.num_rows
+                if rows > UPLOAD_ROWS:
+                    raise QueryError(
+                        f"A table of more than {UPLOAD_ROWS:,} rows cannot be sent to the database of this context.",
+                        Kind.LIMIT,
+                        hint="Select what you need of the context INTO MyDB first, and join there.",
+                    )
+                stream.write_batch(batch)
+
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
-        match request.get("do"):
-            case "query":
-                return Script(self, request).run()
-            case other:
-                raise QueryError(f"A worker cannot do {other}.", Kind.INTERNAL)
+        if request.get("do") == "query":
+            return Script(self, request).run()
+        if (action := REQUESTS.get(request.get("do", ""))) is None:
+            raise QueryError(f"A worker cannot do {request.get('do')}.", Kind.INTERNAL)
+        self.open()
+        try:
+            return action(self, request)
+        finally:
+            self.databases.release()

@@ -15,6 +15,7 @@ PACKAGES = ("casjobs_service.dialect", "casjobs_service.results", "casjobs_servi
 
 MODULES = (
     "casjobs_service.duckdb_catalog",
+    "casjobs_service.readers",
     "concurrent.futures.thread",
     "ctypes.util",
     "decimal",

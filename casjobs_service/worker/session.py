@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import os
 import signal
+import uuid
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from casjobs_service.catalog import OWN
-from casjobs_service.contexts import ContextSource
+from casjobs_service.contexts import DUCKDB, ContextSource
+from casjobs_service.engines import explain_remote, run_remote
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import UserSpace
@@ -181,11 +183,30 @@ class Session:
                     wishes = {self._lock_names([file])[0]: str(mode) for file, mode in message["files"].items()}
                     await self._workers.locks.acquire(self, wishes)
                     self._waiting = False
+                case "remote":
+                    answer["file"] = await self._remote(message)
+                case "explain":
+                    found = await explain_remote(self._context(message), str(message["sql"]), self.limits)
+                    answer |= {"plan": found.text, "rows": found.rows}
                 case _:
                     raise QueryError("This cannot be done.", Kind.INTERNAL)
         except QueryError as error:
             answer["error"] = error.to_json()
         self.process.send(answer)
+
+    async def _remote(self, message: dict[str, Any]) -> str:
+        """Have another engine run a statement; the name of the file with its rows."""
+        # The worker is not trusted with paths.
+        uploads = {str(name): self.directory / Path(str(file)).name for name, file in message["uploads"].items()}
+        target = self.directory / f"remote-{uuid.uuid4().hex}.arrow"
+        await run_remote(self._context(message), str(message["sql"]), uploads, target, self.limits)
+        return target.name
+
+    def _context(self, message: dict[str, Any]) -> ContextSource:
+        context = self.contexts.get(str(message["context"]))
+        if context is None or context.engine == DUCKDB:
+            raise QueryError("There is no such context.", Kind.INTERNAL)
+        return context
 
     def _lock_names(self, files: Sequence[str]) -> list[str]:
         # Only names of the user's own files, whatever the worker says.
