@@ -148,7 +148,7 @@ async def test_history_is_filtered_and_paged(store: Store) -> None:
             store,
             user.id,
             JobKind.QUICK if number % 2 else JobKind.LONG,
-            query="select " + ("10%" if number == 3 else "100") + f" from T{number}",
+            query=" ".join(["select", "10%" if number == 3 else "100", "from", f"T{number}"]),
             task_name="Night" if number < 2 else "",
             context="MyDB" if number % 3 else "Sky",
             status=Status.FINISHED if number < 5 else Status.FAILED,
