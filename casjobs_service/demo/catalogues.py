@@ -67,14 +67,10 @@ def _places(ra: sky.Array, dec: sky.Array) -> sources.Columns:
     zone = np.full(len(ra), -1, np.int32)
     zone[known] = sky.zones(dec[known])
     order = np.lexsort((ra, zone))
-    vectors = sky.unit_vectors(ra, dec)[:, order]
     masked = np.where(zone[order] >= 0, zone[order].astype(float), np.nan)
     return {
         "order": order,
         "ra": ra[order],
         "dec": dec[order],
-        "cx": vectors[0],
-        "cy": vectors[1],
-        "cz": vectors[2],
         "zoneid": masked,
     }

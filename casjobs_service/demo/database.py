@@ -11,8 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from casjobs_service.catalog import Sky, Table
-from casjobs_service.demo.schema import COMPUTED, Definition
+from casjobs_service.demo.schema import Definition
 from casjobs_service.demo.sky import ZONE_HEIGHT
+
+SOURCE = "source_"
+"""Begins the names of relations, which otherwise could be those of tables."""
 
 
 def arrow(columns: Mapping[str, npt.NDArray]) -> pa.Table:
@@ -36,7 +39,7 @@ def write(
     relations
         Rows of the tables, by the name that the schema gives them.
     prelude
-        Statements that come first, e.g. for temporary tables that are relations too.
+        Statements that come first, e.g. for temporary tables that are relations too; their names begin with `SOURCE`.
     sources
         FROM clauses of further relations, which may use tables of the schema that are before them.
     mostly_unknown
@@ -50,7 +53,7 @@ def write(
     """
     with duckdb.connect(str(path), config={"threads": threads, "memory_limit": "2GB"}) as connection:
         for name, relation in relations.items():
-            connection.register(name, relation)
+            connection.register(SOURCE + name, relation)
         for statement in prelude:
             connection.execute(statement)
         for definition in definitions.values():
@@ -60,7 +63,7 @@ def write(
             for name in definitions
         }
         for name in relations:
-            connection.unregister(name)
+            connection.unregister(SOURCE + name)
         connection.execute("CHECKPOINT")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [_table(definition, counts[name], now) for name, definition in definitions.items()]
@@ -70,21 +73,17 @@ def _create(
     connection: duckdb.DuckDBPyConnection, definition: Definition, sources: Mapping[str, str], mostly_unknown: bool
 ) -> None:
     name = f'"{definition.name}"'
-    source = sources.get(definition.base, f'"{definition.base}"')
+    source = sources.get(definition.base, f'"{SOURCE if definition.kind == "table" else ""}{definition.base}"')
     fields = definition.fields
     if definition.kind == "table":
-        columns = []
-        for one in fields:
-            computed = one.value[1:] if one.value.startswith(COMPUTED) else "NULL"
-            stored = not (one.value.startswith(COMPUTED) or (mostly_unknown and not one.value))
-            generated = "" if stored else f" GENERATED ALWAYS AS (({computed})::{one.column.type})"
-            columns.append(f'"{one.column.name}" {one.column.type}{generated}')
-        connection.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
+        written = [one for one in fields if one.value or not mostly_unknown]
+        columns = ", ".join(
+            f'"{one.column.name}" {one.column.type}' + ("" if one in written else " GENERATED ALWAYS AS (NULL)")
+            for one in fields
+        )
+        connection.execute(f"CREATE TABLE {name} ({columns})")
         if definition.base:
-            stored_fields = [
-                one for one in fields if not one.value.startswith(COMPUTED) and (one.value or not mostly_unknown)
-            ]
-            values = ", ".join(f"({one.value or 'NULL'})::{one.column.type}" for one in stored_fields)
+            values = ", ".join(f"({one.value or 'NULL'})::{one.column.type}" for one in written)
             connection.execute(f"INSERT INTO {name} SELECT {values} FROM {source}")  # noqa: S608
         return
     values = ", ".join(

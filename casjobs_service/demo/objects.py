@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from casjobs_service.demo import photometry, sky, sources
 from casjobs_service.demo.sky import Array
@@ -159,3 +161,101 @@ def hubble_class(text: str) -> int:
         if kind and re.match(pattern, kind) and not (number == 1 and kind.startswith("E-S0")):
             return number
     return 0
+
+
+def nearest(ra: Array, dec: Array, other_ra: Array, other_dec: Array, arcsec: float) -> npt.NDArray[np.int64]:
+    """For each position the index of the nearest of the other positions, -1 if none is within `arcsec`.
+
+    An other position goes to the one that is nearest to it, so that no two have the same. At most 10 arcsec.
+    """
+    with duckdb.connect(config={"memory_limit": "2GB"}) as connection:
+        for name, (alpha, delta) in {"ours": (ra, dec), "theirs": (other_ra, other_dec)}.items():
+            x, y, z = sky.unit_vectors(alpha, delta)
+            zone = np.floor((delta + 90) * 360).astype(np.int64)
+            connection.register(
+                name, pa.table({"row": np.arange(len(alpha)), "zone": zone, "ra": alpha, "x": x, "y": y, "z": z})
+            )
+        rows = connection.execute(_NEAREST, {"reach": arcsec / 3600}).to_arrow_table()
+    index = np.full(len(ra), -1)
+    index[rows["ours"].to_numpy()] = rows["theirs"].to_numpy()
+    return index
+
+
+# The zones join: zones of 10 arcsec, and right ascensions that are near where the zone is nearest to its pole.
+_NEAREST = """
+    WITH zones AS (
+        SELECT *, zone + unnest([-1, 0, 1]) AS near,
+            cos(radians(least(greatest(abs(near / 360 - 90), abs((near + 1) / 360 - 90)), 90))) AS cosine,
+            if(cosine < 1e-3, 360, degrees(2 * asin(least(sin(radians($reach) / 2) / cosine, 1)))) AS width
+        FROM ours),
+    copies AS (
+        SELECT *, ra AS position FROM theirs
+        UNION ALL SELECT *, ra - 360 FROM theirs WHERE ra > 350
+        UNION ALL SELECT *, ra + 360 FROM theirs WHERE ra < 10),
+    pairs AS (
+        SELECT one.row AS ours, other.row AS theirs,
+            (one.x - other.x) ** 2 + (one.y - other.y) ** 2 + (one.z - other.z) ** 2 AS squared
+        FROM zones AS one JOIN copies AS other
+            ON other.zone = one.near AND other.position BETWEEN one.ra - one.width AND one.ra + one.width
+        WHERE squared < (2 * sin(radians($reach) / 2)) ** 2),
+    best AS (SELECT * FROM pairs QUALIFY row_number() OVER (PARTITION BY ours ORDER BY squared, theirs) = 1)
+    SELECT ours, theirs FROM best QUALIFY row_number() OVER (PARTITION BY theirs ORDER BY squared, ours) = 1
+"""
+
+
+def small_objects() -> Objects:
+    """Stars of Hipparcos and galaxies of OpenNGC."""
+    stars = hipparcos_stars(sources.hipparcos())
+    return Objects.joined(stars, openngc_galaxies(stars))
+
+
+def all_objects(tycho: sources.Columns) -> Objects:
+    """Stars of Hipparcos, of Gaia and of Tycho-2, each once, and galaxies of OpenNGC.
+
+    A star of Gaia within 1.5 arcsec of one of Hipparcos, and a star of Tycho-2 within 2 arcsec of one of Hipparcos or
+    1.5 arcsec of one of Gaia, is the same.
+    """
+    stars = hipparcos_stars(sources.hipparcos())
+    gaia = sources.gaia()
+    # What has a negative number is of Hipparcos, and so is here already.
+    own = gaia["source_id"] > 0
+    gaia = {name: values[own] for name, values in gaia.items()}
+    ra, dec = sky.at_epoch(gaia["ra"], gaia["dec"], gaia["pmra"], gaia["pmdec"], 2000.0 - 2016.0)
+    in_hipparcos = nearest(stars.ra, stars.dec, tycho["ra"], tycho["dec"], 2.0)
+    in_gaia = nearest(ra, dec, tycho["ra"], tycho["dec"], 1.5)
+    same = nearest(ra, dec, stars.ra, stars.dec, 1.5)
+
+    # G less VT follows B-V: calibrated on the stars of Hipparcos that are in all three.
+    vt = np.where(in_gaia >= 0, tycho["vt"][in_gaia], np.nan)
+    colour = gaia["g"] - vt
+    both = same >= 0
+    b_v = photometry.mean_relation(colour[both], stars.b_v[same[both]], colour, 0.05)
+    new = ~both
+    more = Objects.of(
+        "Gaia DR3",
+        gaia["source_id"][new],
+        np.char.add("Gaia DR3 ", gaia["source_id"][new].astype(str)),
+        ra=ra[new],
+        dec=dec[new],
+        v=photometry.v_of_tycho(vt, b_v)[new],
+        b_v=b_v[new],
+        v_i=photometry.mean_relation(stars.b_v, stars.v_i, b_v[new], 0.05),
+        pmra=gaia["pmra"][new].astype(float),
+        pmdec=gaia["pmdec"][new].astype(float),
+    )
+    rest = np.ones(len(tycho["vt"]), bool)
+    for index in (in_hipparcos, in_gaia):
+        rest[index[index >= 0]] = False
+    numbers = np.flatnonzero(rest)
+    # There is no colour at all: the usual one makes V, g and r that are good to some 0.15 magnitudes.
+    usual = np.full(len(numbers), np.nanmedian(b_v))
+    faint = Objects.of(
+        "Tycho-2",
+        numbers + 1,
+        np.char.add("Tycho-2 row ", (numbers + 1).astype(str)),
+        ra=tycho["ra"][numbers],
+        dec=tycho["dec"][numbers],
+        v=photometry.v_of_tycho(tycho["vt"][numbers].astype(float), usual),
+        b_v=usual,
+    )
+    return Objects.joined(stars, more, faint, openngc_galaxies(stars))

@@ -54,6 +54,11 @@ def johnson_v(hp: Array, b_v: Array) -> Array:
     return hp - 0.2964 * b_v + 0.0050 * u_b + 0.1110 * b_v**2 + 0.0157 * b_v**3 + 0.0072
 
 
+def v_of_tycho(vt: Array, b_v: Array) -> Array:
+    """Johnson's V from Tycho's VT and B-V: V = VT - 0.090 (BT-VT), B-V = 0.850 (BT-VT) (ESA 1997, section 1.3.20)."""
+    return vt - 0.090 / 0.850 * b_v
+
+
 def mean_u_b(b_v: Array) -> Array:
     """U-B of the main sequence at this B-V; at the ends of the sequence that of its last star."""
     return np.interp(b_v, *_DWARFS.T)

@@ -28,9 +28,6 @@ TYPES = {
     "binary": "BLOB",
 }
 
-COMPUTED = "~"
-"""Begins a value that is computed whenever it is read."""
-
 # SDSS's units, in VOUnits.
 UNITS = {"nmgy/arcsec2": "nmgy.arcsec**-2"}
 

@@ -1,7 +1,7 @@
--- Relations of SkyDemo's schema that follow from the objects (relation `photo`).
+-- Relations of SkyDemo's schema that follow from the objects (relation `photo`; see `SOURCE` in database.py for the names).
 -- Variables come from casjobs_service/demo/skydemo.py: angles in degrees.
 
-CREATE TEMP TABLE fields AS
+CREATE TEMP TABLE source_fields AS
 SELECT *, (field - getvariable('first_field')) * getvariable('field_length') AS west,
     west + getvariable('field_length') AS east,
     greatest(band * getvariable('band') + getvariable('south'), -90) AS south,
@@ -9,32 +9,32 @@ SELECT *, (field - getvariable('first_field')) * getvariable('field_length') AS 
 FROM (
     SELECT fieldid, run, camcol, field, stripe, strip, band, count(*) AS ntotal,
         count(*) FILTER (type = 3) AS ngalaxy, count(*) FILTER (type = 6) AS nstars
-    FROM photo GROUP BY ALL)
+    FROM source_photo GROUP BY ALL)
 ORDER BY fieldid;
 
-CREATE TEMP TABLE segments AS
+CREATE TEMP TABLE source_segments AS
 SELECT run, camcol, stripe, strip, min(field) AS startfield, count(*) AS nfields, sum(ntotal) AS ntotal,
     (min(fieldid) >> 29) << 29 AS segmentid
-FROM fields GROUP BY ALL ORDER BY run, camcol;
+FROM source_fields GROUP BY ALL ORDER BY run, camcol;
 
-CREATE TEMP TABLE runs AS
+CREATE TEMP TABLE source_runs AS
 SELECT run, stripe, strip, min(field) AS startfield, max(field) AS endfield
-FROM fields GROUP BY ALL ORDER BY run;
+FROM source_fields GROUP BY ALL ORDER BY run;
 
-CREATE TEMP TABLE stripes AS
-SELECT DISTINCT stripe FROM fields ORDER BY stripe;
+CREATE TEMP TABLE source_stripes AS
+SELECT DISTINCT stripe FROM source_fields ORDER BY stripe;
 
-CREATE TEMP TABLE moving AS
-SELECT * FROM photo WHERE pmra IS NOT NULL;
+CREATE TEMP TABLE source_moving AS
+SELECT * FROM source_photo WHERE pmra IS NOT NULL;
 
 -- The zones join: only objects of the same and the next zones, and of them only those with a near right ascension.
-CREATE TEMP TABLE pairs AS
+CREATE TEMP TABLE source_pairs AS
 WITH positions AS (
     SELECT objid, zoneid, type, ra, cx, cy, cz, getvariable('near') AS near,
         degrees(atan(sin(radians(near)) / sqrt(abs(cos(radians(dec - near)) * cos(radians(dec + near)))))) AS width,
         -- So close to a pole every right ascension may be near.
         if(width > 10 OR abs(dec) > 90 - near, 360, width) AS reach
-    FROM photo),
+    FROM source_photo),
 copies AS (
     SELECT *, ra AS x FROM positions
     UNION ALL SELECT *, ra - 360 FROM positions WHERE ra > 350
