@@ -98,17 +98,19 @@ class Visitor:
     def _on_console(self, message: ConsoleMessage) -> None:
         source = message.location["url"]
         # Chromium also reports the status of an error page that was asked for; that is what such a page is.
-        if message.type == "error" and self._on_hub_page and source not in self._documents:
+        # And those of CasJobs' answers, which its page shows by itself.
+        known = source in self._documents or "/services/casjobs/RestApi/" in source
+        if message.type == "error" and self._on_our_page and not known:
             self._note(f"console: {message.text} ({source})", source)
 
     def _on_page_error(self, error: Error) -> None:
-        if self._on_hub_page:
+        if self._on_our_page:
             self._note(f"script error: {error.message}", error.stack or "")
 
     @property
-    def _on_hub_page(self) -> bool:
+    def _on_our_page(self) -> bool:
         """Not in JupyterLab or Canaille, whose scripts and consoles are their own."""
-        return urlsplit(self.page.url).path.startswith("/hub/")
+        return urlsplit(self.page.url).path.startswith(("/hub/", "/services/casjobs/"))
 
     def _note(self, problem: str, origin: str) -> None:
         # The page before this one may still have had something to say.
