@@ -48,7 +48,7 @@ def prelude(names: Iterable[str]) -> list[str]:
     return list(texts.values())
 
 
-def constant(name: str, arguments: Sequence[exp.Expression]) -> exp.Expression | None:
+def constant(name: str, arguments: Sequence[exp.Expr]) -> exp.Expr | None:
     """Value of a call with constant arguments, if it is known here; None: call the macro.
 
     Flag names are looked up when the query is translated, so that a misspelt one is an error rather than NULL.
@@ -74,7 +74,7 @@ def constant(name: str, arguments: Sequence[exp.Expression]) -> exp.Expression |
     if value is None:
         return None
     kind = exp.DType.BIGINT if functions_flags.BY_NAME[name.lower()].bits else exp.DType.INT
-    literal: exp.Expression = exp.Literal.number(abs(value))
+    literal: exp.Expr = exp.Literal.number(abs(value))
     if value < 0:
         # As a text: the lowest integer is no negated positive one.
         literal = exp.Literal.string(str(value))

@@ -198,7 +198,8 @@ MACROS: tuple[Macro, ...] = (
         "Flux in nJy of an asinh magnitude; bands 0 to 4 are u, g, r, i, z",
         # Softening parameters and zero point of SDSS's asinh magnitudes (Lupton, Gunn and Szalay 1999).
         "CAST(1e9 * 3630.78e0 * 2 * ss__softening(band_) * sinh("
-        "(CASE WHEN mag_ < -99 THEN 1e0 ELSE mag_::DOUBLE END) / -1.0857362048e0 - ln(ss__softening(band_))) AS FLOAT)",
+        "(CASE WHEN mag_ < -99 THEN 1e0 ELSE mag_::DOUBLE END) / -1.0857362048e0"
+        " - ln(ss__softening(band_))) AS FLOAT)",
         ("_softening",),
     ),
     Macro(

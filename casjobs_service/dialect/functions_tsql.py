@@ -20,8 +20,8 @@ def _macro(
 # LIKE's pattern as a regular expression. Classes [a-z] and [^a-z] mean the same in both; the other characters that
 # mean something in regular expressions are escaped first.
 _REGEX = (
-    "replace(replace(replace(replace(regexp_replace(pattern_, '([.*+?(){}|\\\\$])', '\\\\\\1', 'g'), '%', '.*'), '_', '.'),"
-    " '[.]', '[_]'), '[.*]', '[%]')"
+    "replace(replace(replace(replace(regexp_replace(pattern_, '([.*+?(){}|\\\\$])', '\\\\\\1', 'g'),"
+    " '%', '.*'), '_', '.'), '[.]', '[_]'), '[.*]', '[%]')"
 )
 
 MACROS: tuple[Macro, ...] = (

@@ -2,28 +2,47 @@
 
 Interface for the rest of the translator:
 
-- `table_function` says which columns a function in FROM has, so that names can be resolved;
-- `rewrite_spatial` replaces the functions, after names are resolved, by subqueries over the context's tables;
-- `procedure` replaces ``EXEC SQLxMatch …`` and its relatives by T-SQL text, which is then translated as usual.
+- `table_function` and `scalar_function` say what a function answers, so that names and types can be resolved;
+- `rewrite_spatial` replaces the functions, after names are resolved and before the meaning of calls is looked up, by
+  subqueries over the context's tables. It must see every tree for which `may_be_spatial` is true: the scalar functions
+  exist only through it. The tables that it puts in are not those that the resolver has seen: `tables_read` of the
+  result belongs to the statement's `reads`;
+- `casjobs_service.dialect.spatial_procedures.procedure` replaces ``EXEC SQLxMatch …`` and its relatives by T-SQL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sqlglot import exp
 
-from casjobs_service.catalog import Function
+from casjobs_service.catalog import Catalog, Function, Table
+from casjobs_service.dialect.spatial_calls import READS, scalar_call, table_call
+from casjobs_service.dialect.spatial_functions import REFUSED, SCALAR_FUNCTIONS, TABLE_FUNCTIONS
+from casjobs_service.dialect.spatial_joins import DISTANCES, rewrite_distances
+from casjobs_service.dialect.spatial_kinds import Shape, choose
+from casjobs_service.dialect.spatial_procedures import PROCEDURES, procedure
+from casjobs_service.errors import Kind, QueryError
+from casjobs_service.plan import TableName
 
 if TYPE_CHECKING:
-    from casjobs_service.catalog import Catalog
+    from casjobs_service.dialect.types import Type
 
-TABLE_FUNCTIONS: dict[str, Function] = {}
-"""By name in lower case."""
+__all__ = [
+    "PROCEDURES",
+    "REFUSED",
+    "TABLE_FUNCTIONS",
+    "catalog_functions",
+    "may_be_spatial",
+    "procedure",
+    "rewrite_spatial",
+    "scalar_function",
+    "table_function",
+    "tables_read",
+]
 
-REFUSED: dict[str, str] = {}
-"""Table functions of SDSS that are refused: name in lower case → why, and what to do instead."""
+_OWN_FUNCTIONS = ("mssql",)
+"""Engines whose databases have SDSS's functions themselves."""
 
 
 class Databases(Protocol):
@@ -35,43 +54,116 @@ class Databases(Protocol):
 
 def table_function(name: str) -> Function | None:
     """The table function `name` (any case, without database and schema), with its parameters and columns."""
-    return TABLE_FUNCTIONS.get(name.lower())
+    found = TABLE_FUNCTIONS.get(name.lower())
+    return found.function if found else None
 
 
-def rewrite_spatial(tree: exp.Expression, databases: Databases, context: str) -> exp.Expression:
-    """Replace spatial table functions and joins by distance by plain SQL.
+def scalar_function(name: str) -> Function | None:
+    """The scalar function `name` that looks into a table of the context, e.g. ``fGetNearestObjIdEq``."""
+    found = SCALAR_FUNCTIONS.get(name.lower())
+    return found.function if found else None
+
+
+def catalog_functions(catalog: Catalog) -> list[Function]:
+    """Functions of this module that work in a database, for the schema browser."""
+    found = [
+        function.function
+        for function in TABLE_FUNCTIONS.values()
+        if function.shape is Shape.ROW or choose(catalog, function.searched)
+    ]
+    for scalar in SCALAR_FUNCTIONS.values():
+        searched = TABLE_FUNCTIONS[scalar.search.lower()].searched if scalar.search else scalar.lookup
+        if any(catalog.table(item.table) for item in searched):
+            found.append(scalar.function)
+    return found
+
+
+def may_be_spatial(tree: exp.Expr) -> bool:
+    """Whether `rewrite_spatial` could find something to do."""
+    return any(
+        name in TABLE_FUNCTIONS or name in SCALAR_FUNCTIONS or name in DISTANCES
+        for name in (str(node.name).lower() for node in tree.find_all(exp.Anonymous))
+    )
+
+
+def tables_read(tree: exp.Expr) -> list[TableName]:
+    """Tables that `rewrite_spatial` has put into a tree."""
+    names = {TableName(node.catalog, node.name): None for node in tree.find_all(exp.Table) if node.meta.get(READS)}
+    return list(names)
+
+
+def rewrite_spatial(tree: exp.Expr, databases: Databases, context: str) -> exp.Expr:
+    """Replace spatial functions and joins by distance by plain SQL, in place.
 
     Expects that names are resolved: tables carry catalog and database, columns their table's alias. A function in
     FROM is an `exp.Table` whose `this` is an `exp.Anonymous` of the function's plain name, with the name of the
-    context that it belongs to as `catalog` (else `context` is used); in APPLY an `exp.Lateral` around the same.
+    context that it belongs to as `catalog` (else `context` is used); in APPLY an `exp.Lateral` around the same. What
+    is put in does not carry the mark of what the user wrote; the user's arguments in it still do.
 
     Raises
     ------
     QueryError
         Wrong number of arguments, or the context has no table for the function.
     """
+    for node in list(tree.find_all(exp.Table)):
+        call = node.this
+        if isinstance(call, exp.Anonymous) and (found := TABLE_FUNCTIONS.get(str(call.name).lower())):
+            catalog = _catalog(databases, node.catalog or context)
+            if catalog.engine in _OWN_FUNCTIONS:
+                continue
+            lateral = isinstance(node.parent, exp.Lateral)
+            query = table_call(found, call.expressions, catalog)
+            subquery = exp.Subquery(this=query)
+            if not lateral:
+                subquery.set("alias", node.args.get("alias"))
+                subquery.set("joins", node.args.get("joins"))
+            node.replace(subquery)
+    for call in list(tree.find_all(exp.Anonymous)):
+        if scalar := SCALAR_FUNCTIONS.get(str(call.name).lower()):
+            catalog = _catalog(databases, call.meta.get("schema") or context)
+            if catalog.engine in _OWN_FUNCTIONS:
+                continue
+            value = exp.Subquery(this=scalar_call(scalar, call.expressions, catalog))
+            value.meta["t"] = _type(scalar.returns)
+            if call is tree:
+                tree = value
+            else:
+                call.replace(value)
+    for select in list(tree.find_all(exp.Select)):
+        if any(str(node.name).lower() in DISTANCES for node in select.find_all(exp.Anonymous)):
+            tables = _tables(select, databases)
+            if tables is not None:
+                rewrite_distances(select, tables)
     return tree
 
 
-PROCEDURES: frozenset[str] = frozenset()
-"""Procedures that `procedure` knows, in lower case."""
+def _type(name: str) -> Type:
+    # Of the rest of the translator, which imports this module.
+    from casjobs_service.dialect.types import from_duckdb
+
+    return from_duckdb(name)
 
 
-def procedure(
-    name: str, arguments: Sequence[exp.Expression], named: Mapping[str, exp.Expression], context: str
-) -> str:
-    """T-SQL that does what the procedure does.
+def _catalog(databases: Databases, name: str) -> Catalog:
+    catalog = databases.catalog(name)
+    if catalog is None:
+        raise QueryError(f"There is no database {name}.", Kind.NAME)
+    return catalog
 
-    Parameters
-    ----------
-    arguments
-        By position.
-    named
-        By name, in lower case without ``@``.
 
-    Raises
-    ------
-    QueryError
-        Unknown procedure or parameter.
-    """
-    raise NotImplementedError
+def _tables(select: exp.Select, databases: Databases) -> dict[int, Table] | None:
+    """Catalogue entries of the tables in FROM, by the `id` of their nodes; None if another engine has one."""
+    found = {}
+    nodes = [from_.this] if (from_ := select.args.get("from_")) else []
+    nodes += [join.this for join in select.args.get("joins") or []]
+    for node in nodes:
+        if not isinstance(node, exp.Table) or not node.catalog or node.catalog == "temp":
+            continue
+        catalog = databases.catalog(node.catalog)
+        if catalog is None:
+            continue
+        if catalog.engine != "duckdb":
+            return None
+        if table := catalog.table(node.name):
+            found[id(node)] = table
+    return found
