@@ -26,6 +26,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -353,11 +354,42 @@ class Contexts:
         with self.lock(name):
             return self.commit(replace(self.require(name), **changes), catalog)
 
+    def publish(self, name: str, file: Path, catalog: Catalog, **settings: Any) -> Context:
+        """Put a finished DuckDB file in the place of a context's data; makes the context if there is none.
+
+        Parameters
+        ----------
+        file
+            Moved, so best on the same file system.
+        settings
+            Fields of `Context` to change.
+
+        Raises
+        ------
+        ContextError
+            The name cannot be used, or another command is changing the context.
+        """
+        if self.get(name) is None:
+            self.create(name)
+        with self.lock(name):
+            context = self.require(name)
+            data = context.directory / f"data-{self.next_generation(context)}.duckdb"
+            shutil.move(file, data)
+            data.chmod(0o644)
+            return self.commit(replace(context, **{"loaded": now(), **settings}, data=data.name), catalog)
+
     def commit(self, context: Context, catalog: Catalog | None = None) -> Context:
-        """Make these settings the context's; the caller holds its `lock`. With a catalogue: as a new generation."""
+        """Make these settings the context's; the caller holds its `lock`.
+
+        With a catalogue: as a new generation, that of `data` if that is new too.
+        """
         before = self.require(context.name)
         if catalog is not None:
-            context = replace(context, generation=self.next_generation(before))
+            match = _GENERATION.fullmatch(context.data)
+            generation = int(match[1]) if match else 0
+            if generation <= before.generation:
+                generation = self.next_generation(before)
+            context = replace(context, generation=generation)
             save_catalog(catalog, context.catalog_file)
         self._save(context)
         for name, now in ((before.catalog_file.name, context.catalog_file.name), (before.data, context.data)):
@@ -459,6 +491,11 @@ class Contexts:
         self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
         atomic.write_text(self.secrets / _password_name(name), password)
         return _password_name(name)
+
+
+def now() -> str:
+    """ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def check_name(name: str) -> None:
