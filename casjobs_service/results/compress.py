@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import zstandard
 
-ENCODINGS = ("gzip", "zstd", "identity")
-"""Names as in the headers ``Accept-Encoding`` and ``Content-Encoding``, the one that we like best last but one."""
+ENCODINGS = ("zstd", "gzip", "identity")
+"""Names as in the headers ``Accept-Encoding`` and ``Content-Encoding``; the first is the best for a result: it is four
+times as fast as gzip, and smaller."""
 
 GZIP_LEVEL = 1
-"""Level 6 makes a result in CSV smaller by a tenth, and takes three times as long."""
+"""Level 6 makes a result in CSV smaller by a tenth, and takes five times as long."""
 
 ZSTD_LEVEL = 1
+"""Level 3 takes three times as long, and numbers become no smaller."""
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 

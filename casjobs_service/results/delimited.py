@@ -1,6 +1,6 @@
 r"""CSV and TSV: RFC 4180 with ``\n`` at the line ends, UTF-8, one header line, no comments.
 
-NULL is an empty field and the empty string is ``""``: readers that tell them apart (polars, DuckDB, PostgreSQL) can,
+NULL is an empty field and the empty string is ``""``: readers that tell them apart (DuckDB, PostgreSQL) can,
 pandas takes both as missing. A table with one column is the exception: there NULL is ``""`` as well, because readers
 (pandas among them) skip empty lines and would lose the row.
 
@@ -51,7 +51,7 @@ class Csv(Writer):
                 yield self._rows(part)
 
     def _header(self, names: list[str]) -> bytes:
-        header = pl.DataFrame({str(i): [name] for i, name in enumerate(names)}, schema_overrides=None)
+        header = pl.DataFrame({str(i): [name] for i, name in enumerate(names)})
         return self._write(header, null_value="")
 
     def _rows(self, batch: pa.RecordBatch) -> bytes:

@@ -1,6 +1,7 @@
 """FITS 4.0 binary tables: one extension for each table, after an empty primary part.
 
-How values are stored is in `casjobs_service.results.fits_columns`. Names that repeat (in any case) get a number.
+How values are stored is in `casjobs_service.results.fits_columns`. Names that repeat (in any case) get a number,
+and long ones are cut, because astropy refuses names that need two lines; TCOMMn then begins with the whole name.
 Units are in TUNITn, UCDs in TUCDn, descriptions in TCOMMn (as TOPCAT reads and writes them), the table's name in
 EXTNAME, its description in COMMENT. There are no TDIM cards: each field is one value.
 
@@ -21,7 +22,7 @@ from casjobs_service.errors import Kind as ErrorKind
 from casjobs_service.errors import QueryError
 from casjobs_service.results import fits_columns
 from casjobs_service.results.base import Writer
-from casjobs_service.results.fits_cards import block, card, comments, padding
+from casjobs_service.results.fits_cards import block, card, comments, header_text, padding, short_name
 from casjobs_service.results.fits_columns import FitsColumn
 from casjobs_service.results.kinds import slices
 from casjobs_service.results.metadata import about, unique_names
@@ -58,7 +59,7 @@ class Fits(Writer):
         yield self._header(name, schema, columns, counted, row, batches)
         written = heap = 0
         for batch in batches:
-            for part in slices(batch):
+            for part in slices(batch, row.itemsize):
                 rows = np.zeros(part.num_rows, row)
                 for i, (column, values) in enumerate(zip(columns, part.columns, strict=True)):
                     if column.heap:
@@ -70,7 +71,7 @@ class Fits(Writer):
         if written != counted.rows:
             raise ValueError(f"{counted.rows} rows were announced, and {written} came")
         if heap:
-            yield from _heap(columns, batches)
+            yield from _heap(columns, batches, row.itemsize)
         yield padding(written * row.itemsize + heap, b"\0")
 
     def _header(
@@ -82,7 +83,7 @@ class Fits(Writer):
         row: np.dtype[Any],
         batches: Iterable[pa.RecordBatch],
     ) -> bytes:
-        heap = sum(len(piece) for piece in _heap(columns, batches))
+        heap = sum(len(piece) for piece in _heap(columns, batches, row.itemsize))
         cards = [
             card("XTENSION", "BINTABLE"),
             card("BITPIX", 8),
@@ -93,12 +94,14 @@ class Fits(Writer):
             card("GCOUNT", 1),
             card("TFIELDS", len(columns)),
         ]
-        names = unique_names(schema.names, ignore_case=True)
+        names = unique_names([short_name(name) for name in schema.names], ignore_case=True)
         for number, (field, title, column) in enumerate(zip(schema, names, columns, strict=True), 1):
             known = about(field)
             cards += [card(f"TTYPE{number}", title), card(f"TFORM{number}", column.form)]
             cards += [card(f"{keyword}{number}", value) for keyword, value in column.cards.items()]
-            texts = (("TUNIT", known.unit), ("TUCD", known.ucd), ("TCOMM", known.description))
+            whole = header_text(field.name)
+            description = known.description if title in (whole, field.name) else f"{whole}: {known.description}"
+            texts = (("TUNIT", known.unit), ("TUCD", known.ucd), ("TCOMM", description))
             cards += [card(f"{keyword}{number}", value) for keyword, value in texts if value]
         cards += [card("EXTNAME", name), comments(about(schema).description)]
         return block("".join(cards))
@@ -138,10 +141,10 @@ def _describe(descriptors: np.ndarray[Any, Any], values: pa.StringArray, heap: i
     return int(ends[-1])
 
 
-def _heap(columns: list[FitsColumn], batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+def _heap(columns: list[FitsColumn], batches: Iterable[pa.RecordBatch], row_bytes: int) -> Iterator[bytes]:
     """Bytes of the columns of variable length, in the order in which `_describe` has counted them."""
     for batch in batches if any(column.heap for column in columns) else ():
-        for part in slices(batch):
+        for part in slices(batch, row_bytes):
             for column, values in zip(columns, part.columns, strict=True):
                 if column.heap:
                     yield byte_values(column.heap(values)).tobytes()

@@ -13,6 +13,8 @@ _FIXED_END = 30
 _TEXT = 68
 """Characters between the quotes of one line; with more the text goes on in ``CONTINUE`` (section 4.2.1.2)."""
 
+_NAME = 60
+
 
 def card(keyword: str, value: str | int | bool) -> str:
     """One line, or several for a long text.
@@ -36,6 +38,14 @@ def header_text(text: str) -> str:
     """Text as a header can have it: one line of printable ASCII."""
     text = " ".join(text.split())
     return text if text.isascii() and text.isprintable() else escape(text).decode()
+
+
+def short_name(name: str) -> str:
+    """A column's name as one line can have it, with room for a number after it."""
+    name = header_text(name)
+    while len(name.replace("'", "''")) > _NAME:
+        name = name[:-1]
+    return name
 
 
 def block(cards: str) -> bytes:

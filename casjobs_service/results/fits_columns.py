@@ -14,7 +14,7 @@ text
     has other characters, it is written with the escapes of Python's ``unicode_escape`` (``\n``, ``\xe9``, ``\u03b1``,
     ``\\`` for a backslash), and the keyword TESCn says so. NULL is an undefined string (its first byte is NUL); in a
     column with NULLs the empty string is one blank. Blanks at the end are stored, though many readers cut them. A
-    column in which few values are long is a variable-length one (``QA``).
+    column of more than 256 MB in which few values are long is a variable-length one (``QA``).
 decimal, 128-bit integer, date, time, timestamp, interval, binary, list, struct, map
     Text, as `casjobs_service.results.text` has it, in an ``A`` column.
 """
@@ -40,8 +40,8 @@ ESCAPED = "unicode_escape"
 
 _DESCRIPTOR = np.dtype(">i8")
 _LETTERS = {1: "B", 2: "I", 4: "J", 8: "K"}
-_HEAP_WIDTH = 128
-"""Columns that are no wider are never of variable length: readers are slower with those."""
+_HEAP_BYTES = 256_000_000
+"""Columns that need no more are never of variable length: astropy reads those as arrays of letters, and slowly."""
 _HEAP_GAIN = 4
 """How many times smaller a column of variable length must be."""
 
@@ -180,8 +180,9 @@ def text_column(stats: ColumnStats, rows: int) -> FitsColumn:
             found = pc.if_else(pc.equal(found, ""), " ", found)
         return pc.fill_null(found, "")
 
-    # For an escaped column the total is not known; that of UTF-8 is near enough to choose, but not to count with.
-    variable = stats.printable and width > _HEAP_WIDTH and width * rows > _HEAP_GAIN * (stats.total + 16 * rows)
+    # The total is that of UTF-8: near enough to choose, also for an escaped column.
+    fixed = width * rows
+    variable = fixed > _HEAP_BYTES and fixed > _HEAP_GAIN * (stats.total + _DESCRIPTOR.itemsize * 2 * rows)
     if variable:
         return FitsColumn(f"QA({width})", np.dtype((_DESCRIPTOR, 2)), _numbers, cards, values)
 

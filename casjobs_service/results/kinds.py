@@ -109,10 +109,17 @@ def _is_uuid(data_type: pa.DataType) -> bool:
     return isinstance(data_type, pa.BaseExtensionType) and getattr(data_type, "extension_name", "") == "arrow.uuid"
 
 
-def slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Parts of a batch that are small enough for one step of a writer."""
+def slices(batch: pa.RecordBatch, row_bytes: int = 0) -> Iterator[pa.RecordBatch]:
+    """Parts of a batch that are small enough for one step of a writer.
+
+    Parameters
+    ----------
+    row_bytes
+        Size of a row in the writer's form, where it is known and may be larger than in Arrow.
+    """
     rows = SLICE_ROWS
     if batch.num_rows:
-        rows = max(1, min(rows, SLICE_BYTES * batch.num_rows // max(1, batch.nbytes)))
+        size = max(1, batch.nbytes, row_bytes * batch.num_rows)
+        rows = max(1, min(rows, SLICE_BYTES * batch.num_rows // size))
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)

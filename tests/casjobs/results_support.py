@@ -36,9 +36,11 @@ TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 # -- writing
 
 
-def spooled(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> tuple[pa.Schema, Any, Stats]:
+def spooled(
+    path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int = 0
+) -> tuple[pa.Schema, Any, Stats]:
     """The rows in a spool, opened again."""
-    with SpoolWriter(path, schema, 0) as spool:
+    with SpoolWriter(path, schema, limit) as spool:
         for batch in batches:
             spool.write(batch)
     return open_spool(path)
