@@ -17,7 +17,7 @@ from casjobs_service.errors import Kind, QueryError
 from casjobs_service.feed import Event, Feed, Outcome, closing
 from casjobs_service.limits import Limits
 from casjobs_service.models import Job, JobKind, Status, User, cancelled, now
-from casjobs_service.places import Places
+from casjobs_service.places import Busy, Places
 from casjobs_service.queue import Scheduler, renice
 from casjobs_service.run import RETRY, request, verdict
 from casjobs_service.store import StoreError
@@ -303,7 +303,12 @@ class Quick(LoggingConfigurable):
         sources = await asyncio.to_thread(self.scheduler.sources, groups)
         limits = dataclasses.replace(self.limits, seconds=seconds)
         space = UserSpace(line.user.id, line.user.name)
-        session: Session = await line.stack.enter_async_context(self.scheduler.workers.session(space, limits, sources))
+        opening = self.scheduler.workers.session(space, limits, sources)
+        try:
+            async with asyncio.timeout(self.wait_seconds):
+                session: Session = await line.stack.enter_async_context(opening)
+        except TimeoutError:
+            raise Busy("The server is too busy to begin with the query.", 503, 30) from None
         slow = asyncio.get_running_loop().call_later(self.slow_seconds, renice, session.process.pid, self.slow_nice)
         line.stack.callback(slow.cancel)
         return session

@@ -6,89 +6,22 @@ transaction that names the state it starts from, so that of two services only on
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime
-import functools
-import logging
-import sqlite3
-import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any
 
-import alembic.command
-import alembic.config
-from sqlalchemy import Select, create_engine, event, func, or_, select, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
+from casjobs_service.database import Database, StoreError, clean, storable, threaded
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.models import Job, JobKind, Status, User, cancelled, now
+from casjobs_service.turns import ACTIVE, Place, is_waiting, next_user, place_of, running_of
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-
-log = logging.getLogger(__name__)
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+__all__ = ["Store", "StoreError"]
 
 
-class StoreError(QueryError):
-    """The metadata database did not do what it was asked; nothing can be said about the job."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The list of queries cannot be read or written now, so nothing was run.",
-            Kind.UNAVAILABLE,
-            hint="Try again in a minute. If it goes on, tell the operators: its disk may be full.",
-        )
-
-
-def _threaded(
-    method: Callable[Concatenate[Store, _P], _R],
-) -> Callable[Concatenate[Store, _P], Coroutine[Any, Any, _R]]:
-    """Run a method in the store's own threads: databases answer when they like, the event loop must not wait."""
-
-    @functools.wraps(method)
-    async def call(self: Store, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        def run() -> _R:
-            try:
-                return method(self, *args, **kwargs)
-            except IntegrityError:
-                raise
-            except DBAPIError as error:
-                log.error("%s: %s", method.__name__, error.orig)
-                raise StoreError from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
-
-    return call
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a waiting job stands.
-
-    Attributes
-    ----------
-    position
-        From 1: this many jobs start until it has started, itself included, if none is added.
-    own
-        How many of the same user are before it.
-    running
-        Long jobs of the same user that run.
-    """
-
-    position: int
-    own: int
-    running: int
-
-
-class Store:
+class Store(Database):
     """The database. Methods that touch it are coroutines; they raise `StoreError` when it does not work.
 
     Parameters
@@ -99,80 +32,40 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        if parsed.drivername in {"postgresql", "postgres"}:
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        # Without parameters: an error's text would hold somebody's query.
-        self.engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
-        self._sqlite = self.engine.dialect.name == "sqlite"
-        if self._sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        # SQLite lets one write at a time and makes the others sleep in steps; they had better queue up here.
-        self._writer: contextlib.AbstractContextManager[Any] = (
-            threading.Lock() if self._sqlite else contextlib.nullcontext()
-        )
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="casjobs-store")
+        super().__init__(url)
         self._users: dict[str, User] = {}
-        self._migrate()
-
-    def _migrate(self) -> None:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        with self.engine.begin() as connection:
-            if not self._sqlite:
-                # Two services that start at once: one migrates, the other finds it done.
-                connection.execute(select(func.pg_advisory_xact_lock(0x43415331)))
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
-
-    def close(self) -> None:
-        """Finish what runs, and close the connections."""
-        self._threads.shutdown()
-        self.engine.dispose()
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[Session]:
-        with self._writer, Session(self.engine, expire_on_commit=False) as database, database.begin():
-            yield database
-
-    @contextlib.contextmanager
-    def _read(self) -> Iterator[Session]:
-        with Session(self._reading, expire_on_commit=False) as database:
-            yield database
 
     # -- users
 
-    @_threaded
+    @threaded
     def user(self, name: str) -> User:
         """The user of that name at the hub; made at first use."""
         if name in self._users:
             return self._users[name]
         wanted = select(User).where(User.name == name)
-        with self._read() as database:
+        with self.reading() as database:
             user = database.scalar(wanted)
         if user is None:
             try:
-                with self._write() as database:
+                with self.writing() as database:
                     user = User(name=name)
                     database.add(user)
             except IntegrityError:  # another request of theirs was faster
-                with self._read() as database:
+                with self.reading() as database:
                     user = database.scalars(wanted).one()
         self._users[name] = user
         return user
 
-    @_threaded
+    @threaded
     def users(self, ids: Collection[int] | None = None) -> list[User]:
         """Those with these ids, or everybody, in order of their ids."""
         wanted = select(User).order_by(User.id)
-        with self._read() as database:
+        with self.reading() as database:
             return list(database.scalars(wanted if ids is None else wanted.where(User.id.in_(ids))))
 
     # -- history
 
-    @_threaded
+    @threaded
     def add(self, user_id: int, *, lease: float | None = None, **fields: Any) -> Job:
         """Note a query before anything is done with it.
 
@@ -184,21 +77,21 @@ class Store:
             Columns of `Job`.
         """
         fields["lease_until"] = None if lease is None else _in(lease)
-        job = Job(user_id=user_id, **{name: _storable(name, value) for name, value in fields.items()})
-        with self._write() as database:
+        job = Job(user_id=user_id, **{name: storable(name, value) for name, value in fields.items()})
+        with self.writing() as database:
             database.add(job)
         return job
 
-    @_threaded
+    @threaded
     def job(self, job_id: int, user_id: int | None = None) -> Job | None:
         """One job; None if there is none, or it is not this user's."""
         if not -(2**63) <= job_id < 2**63:
             return None
-        with self._read() as database:
+        with self.reading() as database:
             job = database.get(Job, job_id)
         return job if job is not None and user_id in {None, job.user_id} else None
 
-    @_threaded
+    @threaded
     def jobs(
         self,
         user_id: int,
@@ -237,7 +130,7 @@ class Store:
         if context:
             wanted = wanted.where(func.lower(Job.context) == context.lower())
         if search:
-            text = _storable("search", search)
+            text = storable("search", search)
             wanted = wanted.where(
                 or_(Job.query.icontains(text, autoescape=True), Job.task_name.icontains(text, autoescape=True))
             )
@@ -245,12 +138,12 @@ class Store:
             wanted = wanted.where(Job.kind.in_(kinds))
         if before is not None:
             wanted = wanted.where(Job.id < before)
-        with self._read() as database:
+        with self.reading() as database:
             return list(database.scalars(wanted.order_by(Job.id.desc()).limit(top)))
 
     # -- a job's life
 
-    @_threaded
+    @threaded
     def start(self, job_id: int, owner: str, lease: float) -> bool:
         """A quick query that has waited begins; false if it was cancelled meanwhile."""
         return self._change(
@@ -263,13 +156,13 @@ class Store:
             lease_until=_in(lease),
         )
 
-    @_threaded
+    @threaded
     def progress(self, job_id: int, owner: str, **fields: Any) -> None:
         """Note how far a running job is."""
-        with self._write() as database:
-            database.execute(update(Job).where(*_mine(job_id, owner)).values(**_clean(fields)))
+        with self.writing() as database:
+            database.execute(update(Job).where(*_mine(job_id, owner)).values(**clean(fields)))
 
-    @_threaded
+    @threaded
     def end(self, job_id: int, owner: str, status: Status, **fields: Any) -> bool:
         """Note how a job has ended.
 
@@ -278,8 +171,8 @@ class Store:
         Whether that is now in the record. False: another service has it since our lease ran out, and what we have
         made must be thrown away. Doing it again, because nobody knows whether the first time worked, does no harm.
         """
-        fields = {"time_end": now(), "lease_until": None, **_clean(fields)}
-        with self._write() as database:
+        fields = {"time_end": now(), "lease_until": None, **clean(fields)}
+        with self.writing() as database:
             changed = database.execute(
                 update(Job).where(*_mine(job_id, owner)).values(status=status, **fields).returning(Job.id)
             ).all()
@@ -288,10 +181,10 @@ class Store:
             found = database.execute(select(Job.status, Job.owner).where(Job.id == job_id)).one_or_none()
             return found is not None and tuple(found) == (status, owner)
 
-    @_threaded
+    @threaded
     def cancel(self, job_id: int) -> Job | None:
         """Cancel what waits, mark what runs; what has ended stays as it is. The job afterwards."""
-        with self._write() as database:
+        with self.writing() as database:
             waiting = update(Job).where(Job.id == job_id, Job.status == Status.READY)
             ended = {"status": Status.CANCELED, "time_end": now(), "lease_until": None}
             if not database.execute(waiting.values(**ended, error=cancelled().to_json()).returning(Job.id)).all():
@@ -299,16 +192,16 @@ class Store:
                 database.execute(running.values(status=Status.CANCELING))
             return database.get(Job, job_id, populate_existing=True)
 
-    @_threaded
+    @threaded
     def cancelling(self, owner: str) -> list[int]:
         """Jobs that `owner` runs and somebody has cancelled."""
-        with self._read() as database:
+        with self.reading() as database:
             wanted = select(Job.id).where(Job.status == Status.CANCELING, Job.owner == owner)
             return list(database.scalars(wanted))
 
     # -- the queue
 
-    @_threaded
+    @threaded
     def claim(self, owner: str, per_user: int, lease: float) -> tuple[Job, User] | None:
         """Start the next long job.
 
@@ -327,14 +220,14 @@ class Store:
         The job, now Started and ours, and its user; None if nothing may start.
         """
         while True:
-            with self._write() as database:
-                user = database.scalar(_next_user(per_user))
+            with self.writing() as database:
+                user = database.scalar(next_user(per_user))
                 if user is None:
                     return None
                 # Another service may have started one of theirs between the count and our lock on them.
-                if (database.scalar(select(_running_of(user.id))) or 0) >= per_user:
+                if (database.scalar(select(running_of(user.id))) or 0) >= per_user:
                     continue
-                oldest = select(func.min(Job.id)).where(*_waiting(), Job.user_id == user.id)
+                oldest = select(func.min(Job.id)).where(*is_waiting(), Job.user_id == user.id)
                 job = database.scalar(
                     update(Job)
                     .where(Job.id == oldest.scalar_subquery(), Job.status == Status.READY)
@@ -351,30 +244,22 @@ class Store:
                     user.served = job.time_start
                     return job, user
 
-    @_threaded
+    @threaded
     def place(self, job_id: int) -> Place | None:
         """Where a long job stands; None if it does not wait."""
-        with self._read() as database:
+        with self.reading() as database:
             job = database.get(Job, job_id)
             if job is None or job.status != Status.READY or job.kind != JobKind.LONG:
                 return None
-            waiting = select(Job.user_id, func.count().label("n")).where(*_waiting()).group_by(Job.user_id).subquery()
-            running = _running().subquery()
-            crowd = database.execute(
-                select(waiting.c.user_id, waiting.c.n, func.coalesce(running.c.n, 0), User.served)
-                .join(User, User.id == waiting.c.user_id)
-                .outerjoin(running, running.c.user_id == waiting.c.user_id)
-            ).all()
-            own = database.scalar(select(func.count()).where(*_waiting(), Job.user_id == job.user_id, Job.id < job.id))
-        return _place(job.user_id, own or 0, [tuple(row) for row in crowd])
+            return place_of(database, job)
 
-    @_threaded
+    @threaded
     def counts(self) -> dict[str, int]:
         """Long jobs: how many are ``waiting`` and ``running``, and of how many ``users``."""
-        with self._read() as database:
+        with self.reading() as database:
             rows = database.execute(
                 select(Job.status, Job.user_id, func.count())
-                .where(Job.kind == JobKind.LONG, Job.status.in_((Status.READY, *_ACTIVE)))
+                .where(Job.kind == JobKind.LONG, Job.status.in_((Status.READY, *ACTIVE)))
                 .group_by(Job.status, Job.user_id)
             ).all()
         return {
@@ -383,41 +268,41 @@ class Store:
             "users": len({user for _, user, _ in rows}),
         }
 
-    @_threaded
+    @threaded
     def running(self, user_id: int) -> int:
         """How many long jobs of a user run."""
-        with self._read() as database:
-            return database.scalar(select(_running_of(user_id))) or 0
+        with self.reading() as database:
+            return database.scalar(select(running_of(user_id))) or 0
 
-    @_threaded
+    @threaded
     def to_queue(self, job_id: int, owner: str, *, running: bool, **fields: Any) -> bool:
         """Make a quick query that runs a long job: one that goes on, or one that waits."""
         waits = {"status": Status.READY, "attempts": 0, "owner": "", "lease_until": None, "time_start": None}
         status = {} if running else waits
-        with self._write() as database:
+        with self.writing() as database:
             changed = database.execute(
                 update(Job)
                 .where(*_mine(job_id, owner), Job.status == Status.STARTED)
-                .values(kind=JobKind.LONG, **status, **_clean(fields))
+                .values(kind=JobKind.LONG, **status, **clean(fields))
                 .returning(Job.id)
             )
             return bool(changed.all())
 
     # -- leases
 
-    @_threaded
+    @threaded
     def renew(self, owner: str, ids: Collection[int], lease: float) -> set[int]:
         """Say that `owner` still has these jobs; returns those that are its own indeed."""
-        with self._write() as database:
+        with self.writing() as database:
             changed = database.scalars(
                 update(Job)
-                .where(Job.id.in_(ids), Job.owner == owner, Job.status.in_((Status.READY, *_ACTIVE)))
+                .where(Job.id.in_(ids), Job.owner == owner, Job.status.in_((Status.READY, *ACTIVE)))
                 .values(lease_until=_in(lease))
                 .returning(Job.id)
             )
             return set(changed)
 
-    @_threaded
+    @threaded
     def reclaim(self, gone: Callable[[str], bool], living: Collection[int], attempts: int) -> list[Job]:
         """Deal with jobs that nobody runs any more.
 
@@ -434,14 +319,14 @@ class Store:
         -------
         The jobs in their new states.
         """
-        with self._write() as database:
+        with self.writing() as database:
             held = select(Job).where(
                 or_(
-                    Job.status.in_(_ACTIVE),
+                    Job.status.in_(ACTIVE),
                     (Job.status == Status.READY) & (Job.kind != JobKind.LONG),
                 )
             )
-            if not self._sqlite:
+            if not self.sqlite:
                 held = held.with_for_update(skip_locked=True)
             moment = now()
             lost = [
@@ -453,10 +338,10 @@ class Store:
                 _give_up(job, attempts)
             return lost
 
-    @_threaded
+    @threaded
     def give_back(self, owner: str) -> None:
         """Let others run the long jobs of `owner`, as if they had not begun; cancelled ones end."""
-        with self._write() as database:
+        with self.writing() as database:
             mine = (Job.owner == owner, Job.kind == JobKind.LONG)
             back = {"lease_until": None, "owner": "", "statement": 0, "fraction": None}
             database.execute(
@@ -470,7 +355,7 @@ class Store:
                 .values(status=Status.CANCELED, time_end=now(), error=cancelled().to_json(), **back)
             )
 
-    @_threaded
+    @threaded
     def retry(self, job_id: int, owner: str) -> bool:
         """Put a job whose worker has died back into the queue, as one attempt more; false if it is not ours."""
         return self._change(
@@ -487,92 +372,32 @@ class Store:
 
     # -- results
 
-    @_threaded
+    @threaded
     def forget_results(self) -> None:
         """Strike results whose time is over from the record; their files can go then."""
-        with self._write() as database:
+        with self.writing() as database:
             database.execute(update(Job).where(Job.results_until < now()).values(results=[], results_until=None))
 
-    @_threaded
+    @threaded
     def homes(self, ids: Collection[int]) -> dict[int, str | None]:
         """Directories of the results of those of these jobs that have some; None for jobs that may get some."""
         wanted = select(Job.id, Job.results).where(
             Job.id.in_(ids), or_(Job.results_until.is_not(None), Job.status < Status.CANCELED)
         )
-        with self._read() as database:
+        with self.reading() as database:
             found = database.execute(wanted).all()
         return {job: results[0]["file"].partition("/")[0] if results else None for job, results in found}
 
     # --
 
     def _change(self, job_id: int, before: Status, *conditions: Any, **values: Any) -> bool:
-        with self._write() as database:
+        with self.writing() as database:
             statement = update(Job).where(Job.id == job_id, Job.status == before, *conditions)
             return bool(database.execute(statement.values(**values).returning(Job.id)).all())
 
 
-_ACTIVE = (Status.STARTED, Status.CANCELING)
-
-
 def _mine(job_id: int, owner: str) -> tuple[Any, ...]:
     return Job.id == job_id, Job.owner == owner, Job.status < Status.CANCELED
-
-
-def _waiting() -> tuple[Any, ...]:
-    return Job.status == Status.READY, Job.kind == JobKind.LONG
-
-
-def _running() -> Select[int, int]:
-    return (
-        select(Job.user_id, func.count().label("n"))
-        .where(Job.status.in_(_ACTIVE), Job.kind == JobKind.LONG)
-        .group_by(Job.user_id)
-    )
-
-
-def _running_of(user_id: int) -> Any:
-    wanted = select(func.count()).where(Job.status.in_(_ACTIVE), Job.kind == JobKind.LONG, Job.user_id == user_id)
-    return wanted.scalar_subquery()
-
-
-def _next_user(per_user: int) -> Select[User]:
-    """Whose turn it is; the row is locked, and users whom another service looks at just now are passed over."""
-    waiting = select(Job.user_id).where(*_waiting()).group_by(Job.user_id).subquery()
-    running = _running().subquery()
-    count = func.coalesce(running.c.n, 0)
-    return (
-        select(User)
-        .join(waiting, waiting.c.user_id == User.id)
-        .outerjoin(running, running.c.user_id == User.id)
-        .where(count < per_user)
-        .order_by(count, User.served.asc().nulls_first(), User.id)
-        .limit(1)
-        # SQLite has no such words, and needs none: only one transaction writes at a time.
-        .with_for_update(of=User, skip_locked=True)
-    )
-
-
-def _place(user_id: int, own: int, crowd: list[tuple[int, int, int, datetime.datetime | None]]) -> Place:
-    """Position of the job of `user_id` that has `own` jobs of theirs before it.
-
-    `crowd` are users with their numbers of waiting and running jobs and when they were served last. If nothing ends
-    meanwhile, the queue fills level after level: a user's next job starts at the level of how many they have running.
-    On one level those come first who were there to begin with, by when they were served; then those who have just
-    been raised to it, in the order in which that happened, which is the order of the level before.
-    """
-    order = {
-        user: (-running, served is not None, served or datetime.datetime.min, user)
-        for user, _, running, served in crowd
-    }
-    running = next(row[2] for row in crowd if row[0] == user_id)
-    level = running + own
-    ahead = own
-    for other, count, base, _ in crowd:
-        if other != user_id:
-            ahead += min(count, max(0, level - base))
-            if base <= level < base + count and order[other] < order[user_id]:
-                ahead += 1
-    return Place(ahead + 1, own, running)
 
 
 def _give_up(job: Job, attempts: int) -> None:
@@ -602,34 +427,3 @@ def _give_up(job: Job, attempts: int) -> None:
 
 def _in(seconds: float) -> datetime.datetime:
     return now() + datetime.timedelta(seconds=seconds)
-
-
-_LENGTHS = {"context": 255, "dialect": 20, "task_name": 255, "output_type": 40, "params": 1000, "into": 255}
-
-
-def _storable(name: str, value: Any) -> Any:
-    """Text that every database takes: what people send can hold zeros, halves of surrogate pairs, and be long."""
-    if not isinstance(value, str):
-        return value
-    text = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    return text[: _LENGTHS.get(name)] if name in _LENGTHS else text
-
-
-def _clean(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: _storable(name, value) for name, value in fields.items()}
-
-
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    if isinstance(connection, sqlite3.Connection):
-        connection.isolation_level = None  # the module's own idea of transactions starts them too late
-        connection.execute("PRAGMA busy_timeout = 15000")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Any) -> None:
-    # A transaction that first reads cannot become a writing one when another has written in between. Those that only
-    # read run without.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

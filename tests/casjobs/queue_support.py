@@ -125,6 +125,28 @@ async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 3
     return found
 
 
+async def worker_of(parts: Service, job: Job) -> int:
+    """The process that runs a job, as soon as there is one."""
+
+    async def found() -> int | None:
+        try:
+            return parts.worker(job.id)
+        except (KeyError, AttributeError):
+            return None
+
+    pid: int = await eventually(found)
+    return pid
+
+
+async def is_dead(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        # A zombie is dead.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 class ServiceProcess:
     """A service that can be killed."""
 

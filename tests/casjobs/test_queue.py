@@ -17,7 +17,16 @@ from casjobs_service.models import Job, JobKind, Status, User, now
 from casjobs_service.results import open_spool
 from casjobs_service.store import Store
 from tests.casjobs.engines_support import OWNER, PostgreSQL
-from tests.casjobs.queue_support import RUNAWAY, SECONDS, Service, ServiceProcess, eventually, service
+from tests.casjobs.queue_support import (
+    RUNAWAY,
+    SECONDS,
+    Service,
+    ServiceProcess,
+    eventually,
+    is_dead,
+    service,
+    worker_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +57,6 @@ async def somebody(parts: Service) -> User:
 
 def started(job: Job) -> bool:
     return job.status == Status.STARTED
-
-
-async def worker_of(parts: Service, job: Job) -> int:
-    """The process that runs a job, as soon as there is one."""
-
-    async def found() -> int | None:
-        try:
-            return parts.worker(job.id)
-        except (KeyError, AttributeError):
-            return None
-
-    pid: int = await eventually(found)
-    return pid
-
-
-async def _dead(pid: int) -> bool:
-    try:
-        # A zombie is dead.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 async def test_a_job_runs_and_its_results_are_kept(parts: Service) -> None:
@@ -141,7 +129,7 @@ async def test_a_running_job_is_cancelled_and_its_worker_is_gone(parts: Service)
     job = await parts.ended(cancelled)
     assert (job.status, job.message) == (Status.CANCELED, "The query was cancelled.")
     assert job.time_end is not None
-    await eventually(lambda: _dead(pid))
+    await eventually(lambda: is_dead(pid))
     again = await parts.scheduler.cancel(job.id)
     assert again is not None
     assert (again.status, again.time_end) == (Status.CANCELED, job.time_end)
@@ -328,7 +316,7 @@ async def test_a_database_that_dies_during_a_job_loses_nothing(postgresql: Postg
         waiting = await parts.submit(user, "select 1 as x")
         postgresql.kill()
         pid = await worker_of(parts, job)
-        await eventually(lambda: _dead(pid))  # it has done its work, and its end cannot be recorded
+        await eventually(lambda: is_dead(pid))  # it has done its work, and its end cannot be recorded
         postgresql.start()
         job = await parts.ended(job)
         assert (job.status, job.attempts, job.rows, len(job.results)) == (Status.FINISHED, 1, 1, 1)
