@@ -114,7 +114,7 @@ def edit(contexts: Contexts, name: str, *, threads: int | None = None) -> Iterat
         except BaseException as error:
             for left in (file, file.with_name(f"{file.name}.wal")):
                 left.unlink(missing_ok=True)
-            if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException | OSError) and _is_full(error):
+            if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException | OSError) and is_full(error):
                 raise ContextError(f"The disk of {context.directory} is full. Nothing was changed.") from error
             raise
         finally:
@@ -134,7 +134,8 @@ def _copy(old: Path, new: Path) -> None:
     shutil.copyfile(old, new)
 
 
-def _is_full(error: BaseException) -> bool:
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room on the disk."""
     return getattr(error, "errno", None) == errno.ENOSPC or any(
         words in str(error) for words in ("No space left", "max_temp_directory_size")
     )

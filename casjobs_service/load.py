@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from casjobs_service.catalog import Column, Sky, Table
 from casjobs_service.contexts import ContextError, Contexts
-from casjobs_service.draft import Draft, edit, literal, quoted
+from casjobs_service.draft import Draft, edit, is_full, literal, quoted
 from casjobs_service.errors import QueryError
 from casjobs_service.readers import format_of, open_table
 from casjobs_service.readers_csv import plan_csv
@@ -151,6 +151,8 @@ def load_into(
     except QueryError as error:
         raise ContextError(str(error)) from error
     except duckdb.Error as error:
+        if is_full(error):
+            raise
         raise ContextError(f"The table could not be written: {str(error).splitlines()[0]}") from error
     name = before.name if before is not None and mode == "append" else table
     is_new_zone = sky is not None and sky.zone == ZONE and all(column.name != ZONE for column in columns)
