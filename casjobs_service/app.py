@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,7 +165,8 @@ class CasJobs(Application):
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
-        os.umask(0o077)
+        # Nobody else enters the service's directory; below it, the workers of all users must find their way.
+        os.umask(0o022)
         logging.captureWarnings(True)
         try:
             self.read_config(self.config_file)
@@ -235,11 +237,6 @@ class CasJobs(Application):
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        host, port = deployment.internal_host or "127.0.0.1", deployment.service_port("casjobs")
-        try:
-            sockets = bind_sockets(port, host)
-        except OSError as error:
-            raise CasJobsError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
         async with contextlib.AsyncExitStack() as stack:
             parts = self.make_parts(deployment)
             stack.callback(parts.store.close)
@@ -262,7 +259,8 @@ class CasJobs(Application):
             stack.push_async_callback(parts.quick.stop)
             auth.start()
             stack.push_async_callback(auth.stop)
-            server.add_sockets(sockets)
+            # Not before everything works: until then, clients had better be refused than wait.
+            server.add_sockets(_sockets(deployment))
             stack.callback(server.stop)
             self.log.info(
                 "CasJobs listens on %s, public address %s/",
@@ -280,6 +278,14 @@ class CasJobs(Application):
         self.log.warning("Not everything has ended within %g seconds", self.stop_seconds)
         logging.shutdown()
         os._exit(0)
+
+
+def _sockets(deployment: Deployment) -> list[socket.socket]:
+    host, port = deployment.internal_host or "127.0.0.1", deployment.service_port("casjobs")
+    try:
+        return bind_sockets(port, host)
+    except OSError as error:
+        raise CasJobsError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
 
 
 async def _answered(running: set[asyncio.Task[Any]]) -> None:

@@ -314,7 +314,8 @@ def _paths() -> dict[str, Any]:
 MODE = _parameter(
     "mode",
     "query",
-    "What to do when the table exists: add the rows (append, if nothing is said), refuse (create), or replace it.",
+    "Add rows to a table that exists (append), make one (create), or make it anew (replace). If nothing is said, rows "
+    "are added if it exists, and else it is made.",
     {"enum": ["append", "create", "replace"]},
 )
 ON_TIMEOUT = _parameter(

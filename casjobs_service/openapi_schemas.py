@@ -138,22 +138,24 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Explanation": _object(
         statements=_array(
-            {
-                "type": "object",
-                "required": ["action", "sql", "line", "column", "reads"],
-                "properties": {
-                    "action": TEXT,
-                    "sql": TEXT | {"description": "As the database would run it."},
-                    "engine": TEXT,
-                    "line": COUNT,
-                    "column": COUNT,
-                    "reads": _array(TEXT),
-                    "target": _or_none(TEXT),
-                    "plan": _or_none(TEXT),
-                    "estimated_rows": {"type": ["number", "null"]},
-                },
-            }
-        )
+            _object(
+                action={"enum": ["select", "into", "insert", "change", "session", "nothing"]},
+                line=COUNT,
+                column=COUNT,
+                source=TEXT | {"description": "The statement as it was written."},
+                engine=TEXT | {"description": "The context whose own engine runs it; empty for ours."},
+                sql=TEXT | {"description": "As the engine would run it."},
+                columns=_array(_object(name=TEXT, type=TEXT, unit=TEXT, ucd=TEXT, description=TEXT)),
+                reads=_array(TEXT) | {"description": "Tables, with their databases."},
+                target=_or_none(TEXT) | {"description": "Table that it writes."},
+                plan=_or_none(TEXT),
+                estimated_rows=_or_none(COUNT),
+            )
+        ),
+        tables=_array(
+            _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=_array({"enum": ["read", "write"]}))
+        ),
+        estimated_rows=_or_none(COUNT),
     ),
     "Job": _object(
         {

@@ -91,7 +91,6 @@ class Submission(JobsHandler):
             estimate=request.estimate,
             longest=self.longest(context),
             into=request.into,
-            host_ip=self.request.remote_ip or "",
         )
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         await self.finish(str(job.id))
@@ -187,7 +186,6 @@ class Resubmission(JobsHandler):
             groups=self.groups,
             may_write=True,
             longest=self.longest(found.context),
-            host_ip=self.request.remote_ip or "",
         )
         self.answer(await self.described(new))
 

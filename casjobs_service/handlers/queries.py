@@ -105,7 +105,6 @@ class Query(Handler):
             seconds=own_limits[0],
             longest=own_limits[1],
             queue_on_timeout=on_timeout == "queue",
-            host_ip=self.request.remote_ip or "",
         )
         await send(self, events, form, "result")
 
@@ -125,4 +124,24 @@ class Explain(Handler):
             "dialect": request.dialect,
             "may_write": self.has_scope(CASJOBS_WRITE),
         }
-        self.answer(await self.parts.ask(await self.space(), asked, self.groups))
+        found = await self.parts.ask(await self.space(), asked, self.groups)
+        self.answer(
+            {
+                "statements": [explained(statement) for statement in found["statements"]],
+                "tables": found["tables"],
+                "estimated_rows": found["rows"],
+            }
+        )
+
+
+def explained(statement: dict[str, Any]) -> dict[str, Any]:
+    """What people want to know of a statement."""
+    known = {name: statement[name] for name in ("action", "line", "column", "source", "engine", "sql", "columns")}
+    target = statement["target"]
+    return {
+        **known,
+        "reads": [f"{table['database']}.{table['table']}" for table in statement["reads"]],
+        "target": target and f"{target['database']}.{target['table']}",
+        "plan": statement["plan"] or None,
+        "estimated_rows": statement["estimate"],
+    }

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 from tornado.log import app_log
 
 from casjobs_service.errors import Kind, QueryError
-from casjobs_service.handlers.base import DROPPED, MEBIBYTE, Handler, Problem
+from casjobs_service.handlers.base import DROPPED, MEBIBYTE, Problem
+from casjobs_service.handlers.databases import TablesHandler
 from casjobs_service.limits import MEGABYTE
 
 TYPES = {
@@ -38,6 +39,7 @@ TYPES = {
 FORMATS = tuple(dict.fromkeys(TYPES.values()))
 
 MODES = ("append", "create", "replace")
+"""What to do when the table exists. Without one of them rows are added to it, or it is made."""
 
 BUFFER = MEBIBYTE
 
@@ -45,7 +47,7 @@ SECONDS = 6 * 3600.0
 """How long a file may be on the way."""
 
 
-class Upload(Handler):
+class Upload(TablesHandler):
     """What a handler needs whose ``POST`` takes a file."""
 
     def initialize(self, **settings: Any) -> None:
@@ -74,10 +76,6 @@ class Upload(Handler):
         self._held.callback(self._path.unlink, missing_ok=True)
         self._file = await asyncio.to_thread(self._path.open, "xb", 0)
 
-    def own(self, context: str) -> str:
-        """The name of a database of one's own; raises `Problem` if it is none."""
-        raise NotImplementedError
-
     def _wanted_format(self) -> str:
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Problem(415, "Send the file as it is, without Content-Encoding.")
@@ -91,8 +89,8 @@ class Upload(Handler):
         return found
 
     def _wanted_mode(self) -> str:
-        mode = (self.parameter("mode") or MODES[0]).strip().lower()
-        if mode not in MODES:
+        mode = (self.parameter("mode") or "").strip().lower()
+        if mode not in {"", *MODES}:
             raise Problem(400, f"There is no mode {mode[:20]!r}.", hint=f"There is: {', '.join(MODES)}.")
         return mode
 
@@ -144,13 +142,17 @@ class Upload(Handler):
         if self._failure is not None:
             app_log.error("An upload cannot be kept: %s", self._failure)
             raise QueryError("The service has no room for the file. Tell an administrator.", Kind.UNAVAILABLE)
+        user = await self.space()
+        mode = self._mode
+        if not mode:
+            mode = "append" if (await self.parts.own_catalog(user, database)).table(table) else "create"
         return await self.parts.upload(
-            await self.space(),
+            user,
             self._path,
             database=database,
             table=table,
             file_format=self._format,
-            mode=self._mode,
+            mode=mode,
             task_name=self.parameter("TaskName") or "",
         )
 

@@ -26,7 +26,7 @@ FIRST = 2**53 + 1
 
 SKY = f"""
 CREATE TABLE Stars AS
-SELECT {FIRST} + i AS objID, i * 0.36 AS ra, i * 0.18 - 90 AS "dec", CAST(15 + i % 10 AS FLOAT) AS mag,
+SELECT {FIRST} + i AS objID, i * 0.36e0 AS ra, i * 0.18e0 - 90 AS "dec", CAST(15 + i % 10 AS FLOAT) AS mag,
        CASE WHEN i % 3 = 0 THEN 'STAR' ELSE 'GALAXY' END AS class,
        CASE WHEN i % 4 = 0 THEN NULL ELSE i % 100 END AS visits
 FROM range({STARS}) r(i);
