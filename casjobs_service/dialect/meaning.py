@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from casjobs_service.dialect import functions, types
+from casjobs_service.dialect import functions, spatial, types
 from casjobs_service.dialect.infer import Infer, Returns
-from casjobs_service.dialect.macros import MACROS
+from casjobs_service.dialect.macros import MACROS, NEEDS
 from casjobs_service.dialect.names import Session
 from casjobs_service.dialect.resolve import TYPE
 from casjobs_service.dialect.source import did_you_mean
@@ -169,7 +169,8 @@ class Meaning:
     def macro(self, name: str, *arguments: exp.Expr | str | int) -> exp.Anonymous:
         """A call of a macro of `functions`, or of the translator's own."""
         if name in MACROS:
-            self.macros[name] = MACROS[name]
+            for needed in (*NEEDS.get(name, ()), name):
+                self.macros[needed] = MACROS[needed]
             return self.call(name, *arguments)
         for text in functions.prelude([name]):
             self.macros[text] = text
@@ -217,6 +218,8 @@ def call_type(node: exp.Anonymous, infer: Infer) -> Type:
         return call.returns(given, node.expressions) if call.least <= len(given) else types.UNKNOWN
     if macro := functions.FUNCTIONS.get(name):
         return (given[0] if given else types.UNKNOWN) if macro.returns == "ANY" else types.from_duckdb(macro.returns)
+    if scalar := spatial.scalar_function(name):
+        return types.from_duckdb(scalar.returns)
     catalog = infer.session.databases.catalog(node.meta.get("schema") or infer.session.context)
     function = catalog.function(name) if catalog else None
     return types.from_duckdb(function.returns) if function else types.UNKNOWN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlglot import exp
@@ -87,6 +87,10 @@ class Session:
     """Tables that the script made (None: dropped), by database and name in lower case."""
     limit: int = 0
     """``SET ROWCOUNT``."""
+    identities: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Columns with IDENTITY of tables that the script made, by database and table in lower case."""
+    rowid: str = ""
+    """Alias of the table whose `rowid` UPDATE and DELETE ask for."""
 
     def catalog(self, name: str, at: exp.Expr | None = None) -> Catalog:
         """A database by name, in any case."""
@@ -115,10 +119,6 @@ class Session:
     def make(self, target: TableName, table: Table | None) -> None:
         """Remember a table that a statement makes, or (None) drops."""
         self.made[(target.database.lower(), target.table.lower())] = table
-
-    def fork(self) -> Session:
-        """For reading something that must not change the state."""
-        return replace(self, made=dict(self.made), variables=dict(self.variables))
 
 
 def plain_database(name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from casjobs_service.catalog import Column
-from casjobs_service.dialect import spatial, types
+from casjobs_service.dialect import metadata, pivot, spatial, types
 from casjobs_service.dialect.names import Found, Session, find_table, identifier
 from casjobs_service.dialect.source import did_you_mean, start_of
 from casjobs_service.dialect.tsql import START
@@ -86,7 +86,6 @@ class Resolver:
         self.source = session.source
         self.infer = infer
         self.reads: dict[tuple[str, str], Found] = {}
-        self.table_functions = False
 
     def query(self, node: exp.Expr, outer: Scope | None = None) -> list[Out] | None:
         """Resolve a query; None if its columns are not known."""
@@ -303,9 +302,14 @@ class Resolver:
 
     def source_item(self, node: exp.Expr, scope: Scope) -> None:
         """Resolve one item of FROM, and add it to the scope."""
+        if pivots := node.args.get("pivots"):
+            self._pivot(node, pivots, scope)
+            return
         match node:
             case exp.Table() if isinstance(node.this, exp.Func):
                 self._function_source(node, node.this, node.text("catalog") or "", scope)
+            case exp.Table() if metadata.view_name(self.session, node):
+                self._metadata(node, scope)
             case exp.Table():
                 self._table(node, scope)
             case exp.Subquery() if isinstance(node.this, exp.Table | exp.Subquery) and not node.alias:
@@ -332,6 +336,17 @@ class Resolver:
             )
         scope.relations.append(relation)
 
+    def _metadata(self, node: exp.Table, scope: Scope) -> None:
+        """information_schema and the like: their rows are written into the query."""
+        alias = node.alias or node.name
+        query, columns = metadata.as_values(self.session, node)
+        query.set("alias", exp.TableAlias(this=identifier(alias)))
+        query.set("joins", node.args.get("joins"))
+        node.replace(query)
+        self._add(scope, Relation(alias, [Out(name, types.from_duckdb(kind)) for name, kind in columns]), query)
+        for join in query.args.get("joins") or []:
+            self._join(join, scope)
+
     def _table(self, node: exp.Table, scope: Scope) -> None:
         for key in ("hints", "changes", "version", "sample"):
             if key == "hints":
@@ -345,6 +360,7 @@ class Resolver:
             outs = scope.ctes[lower]
             relation = Relation(alias or node.name, outs or [], open=outs is None)
         else:
+            metadata.refuse_other(self.session, node)
             found = find_table(self.session, node)
             self.reads.setdefault((found.database.lower(), found.table.name.lower()), found)
             name = alias or found.table.name
@@ -361,23 +377,29 @@ class Resolver:
             set_table(node, found)
         node.set("alias", _alias(node, relation.name))
         self._add(scope, relation, node)
-        if pivots := node.args.get("pivots"):
-            self._pivots(node, pivots, scope, relation)
 
-    def _pivots(self, node: exp.Expr, pivots: list[exp.Pivot], scope: Scope, relation: Relation) -> None:
-        raise self.source.error(
-            "PIVOT and UNPIVOT are not supported.",
-            Kind.UNSUPPORTED,
-            pivots[0],
-            "Write sum(CASE WHEN column = value THEN x END) AS name, … GROUP BY instead.",
-        )
+    def _pivot(self, node: exp.Expr, pivots: list[exp.Pivot], scope: Scope) -> None:
+        """Replace PIVOT and UNPIVOT by plain queries, and resolve those instead."""
+        probe = node.copy()
+        for key in ("pivots", "joins"):
+            probe.set(key, None)
+        if not probe.alias:
+            probe.set("alias", exp.TableAlias(this=identifier(pivot.INNER)))
+        inner = Scope(outer=scope.outer, ctes=scope.ctes)
+        self.source_item(probe, inner)
+        relation = inner.relations[0]
+        if relation.open or len(pivots) != 1:
+            raise self.source.error("PIVOT of this is not supported.", Kind.UNSUPPORTED, pivots[0])
+        query = pivot.plain(node, pivots[0], [out.name for out in relation.outs], self.source)
+        query.set("joins", node.args.get("joins"))
+        node.replace(query)
+        self.source_item(query, scope)
 
     def _derived(self, node: exp.Expr, query: exp.Expr, scope: Scope, lateral: Scope | None = None) -> None:
         alias = node.args.get("alias")
         columns = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
         # A derived table does not see its neighbours, only what is around the whole query.
         inner = lateral or Scope(outer=scope.outer, ctes=scope.ctes)
-        pivots = query.args.get("pivots")
         body = query.this if isinstance(query, exp.Subquery) else query
         outs = _renamed(self.query(body, inner), columns)
         name = node.alias
@@ -390,8 +412,6 @@ class Resolver:
             alias.set("this", identifier(name))
             for column in alias.columns:
                 column.set("quoted", True)
-        if pivots:
-            self._pivots(node, pivots, scope, relation)
 
     def _lateral(self, node: exp.Lateral, scope: Scope) -> None:
         """CROSS APPLY and OUTER APPLY: the right side sees what stands left of it."""
@@ -448,7 +468,6 @@ class Resolver:
         columns = [column.name for column in alias_node.columns] if isinstance(alias_node, exp.TableAlias) else []
         outs = _renamed([Out(column.name, types.of_column(column), column) for column in function.columns], columns)
         node.set("alias", _alias(node, alias))
-        self.table_functions = True
         self._add(scope, Relation(alias, outs or [], open=not function.columns), node)
         if isinstance(node, exp.Table):
             for join in node.args.get("joins") or []:
@@ -541,6 +560,8 @@ class Resolver:
 
     def _in_relation(self, relation: Relation, node: exp.Column) -> tuple[Relation, Out]:
         lower = node.name.lower()
+        if lower == "rowid" and self.session.rowid and relation.name.lower() == self.session.rowid.lower():
+            return relation, Out("rowid", types.BIGINT)
         if lower in relation.twice:
             raise self.source.error(f"{relation.name} has two columns {node.name}.", Kind.NAME, node)
         out = relation.by_name.get(lower)

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+from sqlglot import exp
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
-from casjobs_service.dialect import aggregates, arithmetic  # noqa: F401  (register their handlers)
-from casjobs_service.dialect.names import Databases, Session
+from casjobs_service.dialect import (  # noqa: F401  (register their handlers)
+    aggregates,
+    arithmetic,
+    calls_math,
+    calls_text,
+    calls_time,
+    comparison,
+    conversion,
+    native,
+    types,
+    values,
+)
+from casjobs_service.dialect.compile import Draft
+from casjobs_service.dialect.conditions import holds
+from casjobs_service.dialect.names import Databases, Session, Variable
 from casjobs_service.dialect.source import Source
 from casjobs_service.dialect.split import Piece, split
-from casjobs_service.dialect.statements import Draft, parse, translate_query
+from casjobs_service.dialect.statements import translate_statement
 from casjobs_service.dialect.tsql import DIALECT
 from casjobs_service.errors import Kind, QueryError
-from casjobs_service.plan import Statement
+from casjobs_service.plan import Action, Statement
 
 
 def translate(
-    text: str, databases: Databases, context: str, *, dialect: str = "tsql", may_write: bool = True
+    text: str,
+    databases: Databases,
+    context: str,
+    *,
+    dialect: str = "tsql",
+    may_write: bool = True,
+    parameters: Mapping[str, str] | None = None,
 ) -> list[Statement]:
     """Translate a script.
 
@@ -30,6 +53,9 @@ def translate(
         ``tsql``, or the SQL of the engine that will run it: ``duckdb``, ``postgresql``, ``trino``, ``mssql``.
     may_write
         False: the caller may not write to MyDB and MyScratch; temporary tables are allowed.
+    parameters
+        Variables that the script uses without DECLARE: name without ``@`` → T-SQL type. They are NULL until the
+        session sets them.
 
     Raises
     ------
@@ -39,13 +65,99 @@ def translate(
     source = Source(text)
     session = Session(source, databases, context, may_write)
     session.context = session.catalog(context).database
+    if dialect != "tsql":
+        return native.translate(session, dialect)
+    for name, kind in (parameters or {}).items():
+        type_ = types.written(exp.DataType.build(kind, dialect=DIALECT))
+        if type_ is not None:
+            session.variables[name.lower()] = Variable(name, type_, exp.Null())
     try:
-        statements = []
-        for piece in split(tokenize(source), text):
-            statements.extend(_statement(session, piece))
-        return statements
+        return _statements(session, split(tokenize(source), text))
     except RecursionError:
         raise QueryError("The query is nested too deeply.", Kind.UNSUPPORTED) from None
+
+
+def _statements(session: Session, pieces: list[Piece]) -> list[Statement]:
+    statements: list[Statement] = []
+    index = 0
+    batch = pieces[0].batch if pieces else 0
+    while index < len(pieces):
+        piece = pieces[index]
+        if piece.batch != batch:
+            # Variables live as long as their batch.
+            batch = piece.batch
+            session.variables.clear()
+        if piece.first == "IF":
+            index = _if(session, pieces, index, statements)
+            continue
+        if piece.first == "RETURN":
+            statements.append(Draft(piece, session).statement(Action.NOTHING))
+            break
+        statements.extend(translate_statement(Draft(piece, session)))
+        index += 1
+    return statements
+
+
+def _if(session: Session, pieces: list[Piece], index: int, statements: list[Statement]) -> int:
+    """IF with a condition that is known: one of its branches. The index after it."""
+    condition = holds(session, pieces[index])
+    statements.append(Draft(pieces[index], session).statement(Action.NOTHING))
+    end = _branch(session, pieces, index + 1)
+    if condition:
+        statements.extend(_statements(session, pieces[index + 1 : end]))
+    if end < len(pieces) and pieces[end].first == "ELSE":
+        other = pieces[end]
+        start = end
+        if len(other.tokens) > 1:
+            other.tokens = other.tokens[1:]
+        else:
+            start = end + 1
+        end = _branch(session, pieces, start)
+        if not condition:
+            statements.extend(_statements(session, pieces[start:end]))
+    return end
+
+
+def _branch(session: Session, pieces: list[Piece], index: int) -> int:
+    """Index after one statement, or one block of BEGIN … END."""
+    if index >= len(pieces):
+        raise session.source.error("IF needs a statement.", Kind.SYNTAX, pieces[-1].start)
+    if pieces[index].first != "BEGIN" or len(pieces[index].tokens) > 1:
+        if pieces[index].first == "IF":
+            return _branch(session, pieces, index + 1)
+        return index + 1
+    depth = 0
+    for place in range(index, len(pieces)):
+        if pieces[place].first == "BEGIN" and len(pieces[place].tokens) == 1:
+            depth += 1
+        elif pieces[place].first == "END":
+            depth -= 1
+            if depth == 0:
+                return place + 1
+    raise session.source.error("BEGIN has no END.", Kind.SYNTAX, pieces[index].start)
+
+
+def translate_inner(draft: Draft, text: str) -> list[Statement]:
+    """T-SQL that stands for one statement of the user's, whose place all of it has."""
+    session = draft.session
+    outer = session.source
+    session.source = Source(text)
+    try:
+        statements = _statements(session, split(tokenize(session.source), text))
+    except QueryError as error:
+        place = outer.error("", error.kind, draft.piece.start)
+        error.line, error.column = place.line, place.column
+        raise
+    finally:
+        session.source = outer
+    own = draft.statement(Action.NOTHING)
+    for statement in statements:
+        statement.line, statement.column, statement.source = own.line, own.column, own.source
+        statement.positions = []
+    return statements
+
+
+_OPEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\[[^\]]*\]|--[^\n]*|/\*|'|\"|\[")
 
 
 def tokenize(source: Source) -> list[Token]:
@@ -59,8 +171,27 @@ def tokenize(source: Source) -> list[Token]:
     try:
         tokens = DIALECT.tokenize(source.text)
     except TokenError:
-        raise source.error("A quote, a bracket or a comment is not closed.", Kind.SYNTAX, None) from None
+        raise _unclosed(source) from None
     return _merge_scratch(tokens)
+
+
+def _unclosed(source: Source) -> QueryError:
+    place = 0
+    while match := _OPEN.search(source.text, place):
+        if match[0] == "/*":
+            depth, at = 1, match.end()
+            while depth and (inner := re.compile(r"/\*|\*/").search(source.text, at)):
+                depth += 1 if inner[0] == "/*" else -1
+                at = inner.end()
+            if depth:
+                return source.error("A comment is not closed.", Kind.SYNTAX, match.start(), "End it with */.")
+            place = at
+            continue
+        if len(match[0]) == 1:
+            what = {"'": "A text", '"': "A quoted name", "[": "A bracket"}[match[0]]
+            return source.error(f"{what} is not closed.", Kind.SYNTAX, match.start())
+        place = match.end()
+    return source.error("A quote, a bracket or a comment is not closed.", Kind.SYNTAX)
 
 
 def _merge_scratch(tokens: list[Token]) -> list[Token]:
@@ -75,16 +206,9 @@ def _merge_scratch(tokens: list[Token]) -> list[Token]:
             and token.text.lower() in ("myscratch", "mydb")
         ):
             last = tokens[index + 2]
-            token = Token(
-                TokenType.IDENTIFIER, f"{token.text}:{last.text}", token.line, token.col, token.start, last.end
-            )
+            name = f"{token.text}:{last.text}"
+            token = Token(TokenType.IDENTIFIER, name, token.line, token.col, token.start, last.end)
             index += 2
         merged.append(token)
         index += 1
     return merged
-
-
-def _statement(session: Session, piece: Piece) -> list[Statement]:
-    draft = Draft(piece, session)
-    tree = parse(draft)
-    return [translate_query(draft, tree)]

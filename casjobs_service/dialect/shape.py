@@ -160,6 +160,20 @@ def _apply(node: exp.Lateral) -> None:
             join.set("on", exp.true())
 
 
+def limit_rows(tree: exp.Expr, count: int) -> exp.Expr:
+    """``SET ROWCOUNT``: no more rows than that."""
+    limit = tree.args.get("limit")
+    if limit is None:
+        tree.set("limit", exp.Limit(expression=exp.Literal.number(count)))
+        return tree
+    wrapped = exp.Subquery(this=tree, alias=exp.TableAlias(this=identifier("rows")))
+    return exp.Select(
+        expressions=[exp.Star()],
+        from_=exp.From(this=wrapped),
+        limit=exp.Limit(expression=exp.Literal.number(count)),
+    )
+
+
 def name_outputs(tree: exp.Expr) -> None:
     """Name the unnamed columns of a script's result: Column1, Column2 …"""
     query = tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from sqlglot import exp
 
@@ -42,25 +42,16 @@ class Source:
 
 def start_of(node: exp.Expr) -> int | None:
     """Offset of the first character of a node, as near as is known."""
-    first = min((offset for offset in _starts(node)), default=None)
-    if first is not None:
-        return first
-    parent = node.parent
-    while parent is not None:
-        after = parent.meta.get(START, parent.meta.get("after"))
-        if after is not None:
-            return int(after)
-        parent = parent.parent
+    current: exp.Expr | None = node
+    while current is not None:
+        # An operator starts where its left side does; of what has no place, the node around it is asked.
+        first = min(
+            (inner.meta[START] for inner in current.walk() if inner._meta and START in inner._meta), default=None
+        )
+        if first is not None:
+            return int(first)
+        current = current.parent
     return None
-
-
-def _starts(node: exp.Expr) -> Iterator[int]:
-    for inner in node.walk():
-        offset = inner.meta.get(START) if inner._meta else None
-        if offset is not None:
-            yield offset
-    if node._meta and START not in node._meta and "after" in node._meta:
-        yield node._meta["after"]
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

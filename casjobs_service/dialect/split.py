@@ -27,6 +27,8 @@ class Piece:
     """Words in capitals that were met outside parentheses."""
     verb: bool = False
     """The statement after a WITH, or the rows of an INSERT, have begun."""
+    batch: int = 0
+    """Number of GO before it."""
 
     @property
     def first(self) -> str:
@@ -48,13 +50,13 @@ def split(tokens: list[Token], text: str) -> list[Piece]:
     """Statements of a script, in order. ``GO`` on a line of its own and semicolons end one."""
     pieces: list[Piece] = []
     piece = Piece()
-    depth = cases = 0
+    depth = cases = batch = 0
 
     def finish() -> None:
         nonlocal piece, depth, cases
         if piece.tokens:
             pieces.append(piece)
-        piece, depth, cases = Piece(), 0, 0
+        piece, depth, cases = Piece(batch=batch), 0, 0
 
     skip = 0
     for index, token in enumerate(tokens):
@@ -67,6 +69,7 @@ def split(tokens: list[Token], text: str) -> list[Piece]:
             continue
         word = "" if kind in QUOTED else token.text.upper()
         if word == "GO" and _alone(tokens, index, text):
+            batch += 1
             finish()
             skip = int(_count_follows(tokens, index, text))
             continue

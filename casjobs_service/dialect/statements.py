@@ -1,39 +1,51 @@
-"""From pieces of a script to statements of the plan."""
+"""From pieces of a T-SQL script to statements of the plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable
 
 from sqlglot import exp
 from sqlglot.errors import ParseError
-from sqlglot.tokens import Token
 
-from casjobs_service.catalog import Column, Table
-from casjobs_service.dialect import spatial
-from casjobs_service.dialect.generate import generate
-from casjobs_service.dialect.infer import Infer
-from casjobs_service.dialect.meaning import DUCKDB, Meaning, call_type
-from casjobs_service.dialect.names import Session, target
-from casjobs_service.dialect.resolve import Out, Resolver
-from casjobs_service.dialect.shape import name_outputs, reshape
-from casjobs_service.dialect.split import Piece
-from casjobs_service.dialect.tsql import DIALECT
+from casjobs_service.catalog import Table
+from casjobs_service.dialect import change, ddl, spatial, variables
+from casjobs_service.dialect.check import check
+from casjobs_service.dialect.compile import Draft, columns_of, compile_query
+from casjobs_service.dialect.names import target
+from casjobs_service.dialect.source import did_you_mean
+from casjobs_service.dialect.split import STARTERS
+from casjobs_service.dialect.tsql import DIALECT, WRITTEN
 from casjobs_service.errors import Kind, QueryError
-from casjobs_service.plan import Action, Statement, TableName
+from casjobs_service.plan import Action, Statement
 
-
-@dataclass(slots=True)
-class Draft:
-    """A statement on its way: where it starts, and its tokens."""
-
-    piece: Piece
-    session: Session
-
-    def statement(self, action: Action, sql: str = "") -> Statement:
-        """With the place and the text of the user's statement."""
-        source = self.session.source
-        line, column = source.place(self.piece.start)
-        return Statement(action, sql, line=line, column=column, source=source.text[self.piece.start : self.piece.end])
+REFUSED = {
+    "WHILE": ("Loops are not supported.", "Write one statement over all rows."),
+    "MERGE": ("MERGE is not supported.", "Write UPDATE … FROM, then INSERT … WHERE NOT EXISTS."),
+    "ROLLBACK": ("ROLLBACK is not supported: each statement is a transaction of its own.", ""),
+    "SAVE": ("SAVE TRANSACTION is not supported: each statement is a transaction of its own.", ""),
+    "WAITFOR": ("WAITFOR is not supported.", ""),
+    "OPEN": ("Cursors are not supported.", "Write one statement over all rows."),
+    "FETCH": ("Cursors are not supported.", "Write one statement over all rows."),
+    "CLOSE": ("Cursors are not supported.", ""),
+    "DEALLOCATE": ("Cursors are not supported.", ""),
+    "GRANT": ("Rights cannot be given here.", "Share a table on the page of MyDB."),
+    "REVOKE": ("Rights cannot be taken here.", ""),
+    "DENY": ("Rights cannot be taken here.", ""),
+    "GOTO": ("GOTO is not supported.", ""),
+    "THROW": ("THROW is not supported.", ""),
+    "RAISERROR": ("RAISERROR is not supported.", ""),
+    "BREAK": ("Loops are not supported.", ""),
+    "CONTINUE": ("Loops are not supported.", ""),
+    "DBCC": ("DBCC is not supported.", ""),
+    "BACKUP": ("Files of the server cannot be reached.", ""),
+    "RESTORE": ("Files of the server cannot be reached.", ""),
+    "BULK": ("Files of the server cannot be reached.", "Upload the file to MyDB."),
+    "KILL": ("Queries are cancelled on the page of the queue.", ""),
+    "SHUTDOWN": ("This is not yours to stop.", ""),
+    "RECONFIGURE": ("The server's settings cannot be changed.", ""),
+}
+"""Statements that are refused, by their first word: why, and what to do instead."""
 
 
 def parse(draft: Draft) -> exp.Expr:
@@ -45,27 +57,29 @@ def parse(draft: Draft) -> exp.Expr:
         It is not T-SQL.
     """
     source = draft.session.source
+    tokens = draft.piece.tokens
+    if draft.piece.first in ("SET", "UPDATE", "SELECT"):
+        tokens = variables.expand_assignments(tokens)
     try:
-        trees = DIALECT.parser().parse(draft.piece.tokens, source.text)
+        trees = DIALECT.parser().parse(tokens, source.text)
     except ParseError as error:
         raise syntax_error(draft, error) from None
     if len(trees) != 1 or trees[0] is None:
         raise source.error("This is not SQL that we can read.", Kind.SYNTAX, draft.piece.start)
+    for node in trees[0].walk():
+        node.meta[WRITTEN] = True
     return trees[0]
 
 
 def syntax_error(draft: Draft, error: ParseError) -> QueryError:
     """Say where sqlglot stopped, in our words."""
     source = draft.session.source
+    tokens = draft.piece.tokens
     detail = error.errors[0] if error.errors else {}
     line, column = detail.get("line"), detail.get("col")
-    word = str(detail.get("highlight") or "")
-    offset = draft.piece.start
-    for token in draft.piece.tokens:
-        if token.line == line and token.col == column:
-            offset = token.start
-            word = source.text[token.start : token.end + 1]
-    for one, other in zip(draft.piece.tokens, draft.piece.tokens[1:], strict=False):
+    at = next((token for token in tokens if token.line == line and token.col == column), tokens[0])
+    word = source.text[at.start : at.end + 1]
+    for one, other in itertools.pairwise(tokens):
         if (one.text, other.text) in (("*", "="), ("=", "*")) and one.end + 1 == other.start:
             return source.error(
                 "The old outer joins *= and =* are not supported.",
@@ -73,152 +87,165 @@ def syntax_error(draft: Draft, error: ParseError) -> QueryError:
                 one.start,
                 "Write LEFT JOIN … ON.",
             )
-    if draft.piece.tokens and offset >= draft.piece.tokens[-1].start and "expected" in str(error).lower():
-        message = f"The statement ends too early, near {word}." if word else "The statement ends too early."
-    else:
-        message = f"Syntax error near {word}." if word else "Syntax error."
-    return source.error(message, Kind.SYNTAX, offset)
+    if str(detail.get("description", "")).startswith("A join needs ON"):
+        return source.error("A join needs ON.", Kind.SYNTAX, at.start, "Write JOIN t ON a.x = t.x, or CROSS JOIN t.")
+    ended = at is tokens[-1] and word not in (")", "]")
+    message = f"The statement ends too early, after {word}." if ended else f"Syntax error near {word}."
+    return source.error(message, Kind.SYNTAX, at.start)
 
 
-def translate_query(draft: Draft, tree: exp.Expr) -> Statement:
-    """SELECT, WITH … SELECT and VALUES, with INTO or without."""
+def translate_statement(draft: Draft) -> list[Statement]:
+    """One statement of the user's is one or more of the plan."""
     session = draft.session
-    into = _take_into(tree)
-    result = compile_query(draft, tree, into=into is not None)
-    outs: list[Out] | None = result.outs
+    source = session.source
+    first = draft.piece.first
+    start = draft.piece.start
+    words = [token.text.upper() for token in draft.piece.tokens[:3]]
+    if first in REFUSED:
+        message, hint = REFUSED[first]
+        raise source.error(message, Kind.UNSUPPORTED, start, hint)
+    if words[:2] == ["UPDATE", "STATISTICS"] or first in ("PRINT", "COMMIT", "CHECKPOINT"):
+        return [draft.statement(Action.NOTHING)]
+    if first == "BEGIN" and (len(words) < 2 or words[1] in ("TRAN", "TRANSACTION")):
+        return [draft.statement(Action.NOTHING)]
+    if first == "END" and len(words) == 1:
+        return [draft.statement(Action.NOTHING)]
+    if first in ("BEGIN", "END"):
+        raise source.error("TRY and CATCH are not supported.", Kind.UNSUPPORTED, start)
+    if first == "INSERT" and not draft.piece.words.isdisjoint({"EXEC", "EXECUTE"}):
+        raise source.error("INSERT … EXEC is not supported.", Kind.UNSUPPORTED, start, "INSERT INTO t SELECT ….")
+    if first == "EXEC" or first == "EXECUTE":
+        return execute(draft)
+    if first in ("CREATE", "ALTER") and not {"PROCEDURE", "PROC", "FUNCTION", "TRIGGER"}.isdisjoint(words):
+        raise source.error("Procedures, functions and triggers cannot be made.", Kind.UNSUPPORTED, start)
+    tokens = draft.piece.tokens
+    for one, other in itertools.pairwise(tokens):
+        if one.text == "@" and other.text == "@" and one.end + 1 == other.start:
+            hint = "The rows of each result are counted."
+            raise source.error("Names that start with @@ are not supported.", Kind.UNSUPPORTED, one.start, hint)
+    if first not in STARTERS and first not in ("VALUES", "("):
+        word = source.text[tokens[0].start : tokens[0].end + 1]
+        hint = did_you_mean(word, ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "DECLARE", "TRUNCATE"))
+        raise source.error(f"{word} starts no statement that is known here.", Kind.SYNTAX, start, hint)
+    tree = parse(draft)
+    handler = HANDLERS.get(type(tree))
+    if handler is None:
+        raise source.error("This statement is not supported.", Kind.UNSUPPORTED, start)
+    return handler(draft, tree)
+
+
+def query(draft: Draft, tree: exp.Expr) -> list[Statement]:
+    """SELECT, WITH … SELECT and VALUES, with INTO or without; SELECT @v = …."""
+    session = draft.session
+    if isinstance(tree, exp.Select):
+        check(tree, session.source, draft.piece.start)
+        assigned = variables.assignments(draft, tree)
+        if assigned is not None:
+            return assigned
+    into = take_into(draft, tree)
     if into is None:
-        statement = draft.statement(Action.SELECT, result.sql)
-    else:
-        statement = draft.statement(Action.INTO, result.sql)
-        statement.target = target(session, into)
-        if session.find(statement.target.database, statement.target.table) is not None:
-            raise session.source.error(
-                f"There is already a table {statement.target}.",
-                Kind.DATA,
-                into,
-                "DROP it first, or choose another name.",
-            )
-        session.make(statement.target, made_table(statement.target, outs))
-    result.fill(statement)
-    return statement
-
-
-@dataclass(slots=True)
-class Result:
-    """What comes out of the passes over one query."""
-
-    sql: str
-    engine: str
-    outs: list[Out] | None
-    reads: list[TableName]
-    prelude: list[str]
-    positions: list[tuple[str, int, int]]
-
-    def fill(self, statement: Statement) -> None:
-        """Copy into the statement."""
-        statement.sql = self.sql
-        statement.engine = self.engine
-        statement.reads = self.reads
-        statement.prelude = self.prelude
-        statement.positions = self.positions
-        number = 0
-        for out in self.outs or []:
-            name = out.name
-            if not name:
-                number += 1
-                name = f"Column{number}"
-            known = out.column
-            statement.columns.append(
-                Column(name, out.type.sql, known.unit, known.ucd, known.description)
-                if known
-                else Column(name, out.type.sql)
-            )
-
-
-def compile_query(draft: Draft, tree: exp.Expr, *, into: bool = False) -> Result:
-    """All passes over a query."""
-    session = draft.session
-    infer = Infer(session, call_type)
-    resolver = Resolver(session, infer)
-    outs = resolver.query(tree)
-    engine_of, engine = _engine(session, resolver)
-    if resolver.table_functions or _may_be_spatial(tree):
-        tree = spatial.rewrite_spatial(
-            tree,  # type: ignore[arg-type]
-            session.databases,
-            session.context,
+        return [compile_query(draft, tree).fill(draft.statement(Action.SELECT))]
+    name = target(session, into)
+    if session.find(name.database, name.table) is not None:
+        raise session.source.error(
+            f"There is already a table {name}.", Kind.DATA, into, "DROP it first, or choose another name."
         )
-    meaning = Meaning(session, infer, engine)
-    tree = meaning.rewrite(tree)
-    tree = reshape(meaning, tree)
-    name_outputs(tree)
-    sql = generate(tree, engine, session.source, draft.piece.start)
-    return Result(
-        sql,
-        engine_of,
-        outs,
-        [found.name for found in resolver.reads.values() if found.database != "temp"],
-        list(meaning.macros.values()),
-        positions(session, draft.piece.tokens),
+    result = compile_query(draft, tree, into=True)
+    columns = columns_of(result.outs)
+    seen: set[str] = set()
+    for column in columns:
+        if column.name.lower() in seen:
+            raise session.source.error(
+                f"The new table would have two columns {column.name}.", Kind.NAME, into, "Name one of them: … AS name."
+            )
+        seen.add(column.name.lower())
+    statement = result.fill(draft.statement(Action.INTO))
+    statement.target = name
+    session.make(name, Table(name.table, columns))
+    return [statement]
+
+
+def take_into(draft: Draft, tree: exp.Expr) -> exp.Table | None:
+    """The table of SELECT … INTO, taken out of the tree."""
+    first = tree
+    while isinstance(first, exp.SetOperation | exp.Subquery):
+        first = first.this
+    into = first.args.get("into")
+    for other in tree.find_all(exp.Into):
+        if other is not into:
+            raise draft.session.source.error("INTO belongs to the first SELECT.", Kind.SYNTAX, other)
+    if into is None:
+        return None
+    first.set("into", None)
+    if not isinstance(into.this, exp.Table):
+        raise draft.session.source.error("INTO needs the name of a table.", Kind.SYNTAX, draft.piece.start)
+    return into.this
+
+
+def use(draft: Draft, tree: exp.Use) -> list[Statement]:
+    """USE: where the rest of the script looks names up."""
+    node = tree.this
+    name = node.name if isinstance(node, exp.Expr) else ""
+    draft.session.context = draft.session.catalog(name, node if isinstance(node, exp.Expr) else None).database
+    return [draft.statement(Action.NOTHING)]
+
+
+def execute(draft: Draft) -> list[Statement]:
+    """EXEC of the few procedures that are known."""
+    session = draft.session
+    source = session.source
+    tree = parse(draft)
+    node = tree.this if isinstance(tree, exp.Execute) else None
+    if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+        raise source.error("EXEC needs a procedure.", Kind.UNSUPPORTED, draft.piece.start, "SQL in texts is not run.")
+    name = node.name.lower()
+    positional: list[exp.Expr] = []
+    named: dict[str, exp.Expr] = {}
+    for argument in tree.expressions:
+        if isinstance(argument, exp.EQ) and isinstance(argument.this, exp.Parameter):
+            named[argument.this.name.lower()] = argument.expression
+        else:
+            positional.append(argument)
+    if name == "sp_rename":
+        values = [item.name for item in positional] or [
+            named[key].name for key in ("objname", "newname", "objtype") if key in named
+        ]
+        if len(values) not in (2, 3):
+            raise source.error("sp_rename takes 'old', 'new' and perhaps 'COLUMN'.", Kind.SYNTAX, node)
+        what = values[2].lower() if len(values) > 2 else "object"
+        return ddl.rename(draft, values[0], values[1], what, node)
+    if name in spatial.PROCEDURES:
+        from casjobs_service.dialect.script import translate_inner
+
+        try:
+            text = spatial.procedure(node.name, positional, named)
+        except QueryError as error:
+            place = source.error("", error.kind, node)
+            error.line, error.column = place.line, place.column
+            raise
+        return translate_inner(draft, text)
+    known = sorted(spatial.PROCEDURES | {"sp_rename"})
+    raise source.error(
+        f"The procedure {node.name} is not supported.", Kind.UNSUPPORTED, node, did_you_mean(node.name, known)
     )
 
 
-def positions(session: Session, tokens: list[Token]) -> list[tuple[str, int, int]]:
-    """Where names stand in the user's text."""
-    found = []
-    for token in tokens:
-        if token.text and (token.text[0].isalpha() or token.text[0] in "_#@"):
-            line, column = session.source.place(token.start)
-            found.append((token.text.lower(), line, column))
-    return found
-
-
-def _engine(session: Session, resolver: Resolver) -> tuple[str, str]:
-    """Context whose database runs it (empty: the session's own engine), and that engine."""
-    remote = {found.database: found.engine for found in resolver.reads.values() if found.remote}
-    if not remote:
-        return "", DUCKDB
-    if len(remote) > 1:
-        raise session.source.error(
-            f"A query cannot join {' and '.join(sorted(remote))}.",
-            Kind.UNSUPPORTED,
-            hint="Copy the rows of one of them INTO MyDB first.",
-        )
-    return next(iter(remote.items()))
-
-
-def _may_be_spatial(tree: exp.Expr) -> bool:
-    return any("distance" in str(node.name).lower() for node in tree.find_all(exp.Anonymous))
-
-
-def _take_into(tree: exp.Expr) -> exp.Table | None:
-    """The table of SELECT … INTO, taken out of the tree."""
-    query = tree
-    while isinstance(query, exp.SetOperation | exp.Subquery):
-        query = query.this
-    into = query.args.get("into")
-    if into is None:
-        return None
-    query.set("into", None)
-    found = into.this
-    if not isinstance(found, exp.Table):
-        raise QueryError("INTO needs a table.", Kind.SYNTAX)
-    return found
-
-
-def made_table(name: TableName, outs: list[Out] | None) -> Table:
-    """What the script's later statements know of a table that it makes."""
-    columns = []
-    number = 0
-    for out in outs or []:
-        title = out.name
-        if not title:
-            number += 1
-            title = f"Column{number}"
-        known = out.column
-        columns.append(
-            Column(title, out.type.sql, known.unit, known.ucd, known.description)
-            if known
-            else Column(title, out.type.sql)
-        )
-    return Table(name.table, columns)
+HANDLERS: dict[type[exp.Expr], Callable[[Draft, exp.Expr], list[Statement]]] = {
+    exp.Select: query,
+    exp.Union: query,
+    exp.Except: query,
+    exp.Intersect: query,
+    exp.Subquery: query,
+    exp.Values: query,
+    exp.Declare: variables.declare,  # type: ignore[dict-item]
+    exp.Set: variables.set_statement,  # type: ignore[dict-item]
+    exp.Insert: lambda draft, tree: [change.insert(draft, tree)],  # type: ignore[arg-type]
+    exp.Update: lambda draft, tree: [change.update(draft, tree)],  # type: ignore[arg-type]
+    exp.Delete: lambda draft, tree: [change.delete(draft, tree)],  # type: ignore[arg-type]
+    exp.Create: ddl.create,  # type: ignore[dict-item]
+    exp.Drop: ddl.drop,  # type: ignore[dict-item]
+    exp.TruncateTable: ddl.truncate,  # type: ignore[dict-item]
+    exp.Alter: ddl.alter,  # type: ignore[dict-item]
+    exp.Use: use,  # type: ignore[dict-item]
+}
+"""By class of the tree."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from sqlglot import exp
 from sqlglot.dialects import tsql
 from sqlglot.parsers.tsql import TSQLParser
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokens import TokenType
 
 START = "start"
 """Key in a node's `meta`: offset of its first character in the user's text."""
@@ -23,11 +23,7 @@ class Tokenizer(tsql.TSQL.Tokenizer):
     """The splitter needs tokens where sqlglot keeps the rest of a command as text."""
 
     KEYWORDS: ClassVar[dict[str, TokenType]] = {
-        **{
-            text: kind
-            for text, kind in tsql.TSQL.Tokenizer.KEYWORDS.items()
-            if kind != TokenType.COMMAND and text not in ("CLUSTERED INDEX", "NONCLUSTERED INDEX")
-        },
+        **{text: kind for text, kind in tsql.TSQL.Tokenizer.KEYWORDS.items() if kind != TokenType.COMMAND},
         # REAL is not FLOAT. No other type of T-SQL uses this token.
         "REAL": TokenType.DECIMAL32,
         "!<": TokenType.GTE,
@@ -58,14 +54,14 @@ class Parser(TSQLParser):
         TokenType.CARET: exp.BitwiseXor,
     }
 
-    def expression(self, instance: Any, token: Token | None = None, comments: list[str] | None = None) -> Any:
-        """Note where the user wrote it; the start of an operator's left side is found from there."""
-        node = super().expression(instance, token, comments)
-        meta = node.meta
-        meta[WRITTEN] = True
-        if START not in meta and self._prev:
-            meta.setdefault("after", self._prev.start)
-        return node
+    def _parse_parameter(self) -> exp.Parameter:
+        at = self._prev
+        return super()._parse_parameter().update_positions(at)
+
+    def _parse_case(self) -> exp.Expr | None:
+        at = self._prev
+        case = super()._parse_case()
+        return case.update_positions(at) if isinstance(case, exp.Case) else case
 
     def _parse_join(self, *args: Any, **options: Any) -> exp.Join | None:
         join = super()._parse_join(*args, **options)

@@ -1,0 +1,133 @@
+"""What may stand in a statement: anything that is not listed is refused, never passed on."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from casjobs_service.dialect.source import Source
+from casjobs_service.errors import Kind
+
+QUERY = frozenset(
+    {
+        exp.Add,
+        exp.Alias,
+        exp.All,
+        exp.And,
+        exp.Anonymous,
+        exp.Any,
+        exp.Between,
+        exp.BitwiseAnd,
+        exp.BitwiseNot,
+        exp.BitwiseOr,
+        exp.BitwiseXor,
+        exp.Boolean,
+        exp.CTE,
+        exp.Case,
+        exp.Cast,
+        exp.Collate,
+        exp.Column,
+        exp.Concat,
+        exp.Convert,
+        exp.Cube,
+        exp.CurrentTimestamp,
+        exp.DataType,
+        exp.DataTypeParam,
+        exp.Distinct,
+        exp.Div,
+        exp.Dot,
+        exp.EQ,
+        exp.Escape,
+        exp.Except,
+        exp.Exists,
+        exp.Fetch,
+        exp.From,
+        exp.GT,
+        exp.GTE,
+        exp.Group,
+        exp.GroupingSets,
+        exp.Having,
+        exp.HexString,
+        exp.Identifier,
+        exp.If,
+        exp.In,
+        exp.Intersect,
+        exp.Into,
+        exp.Is,
+        exp.Join,
+        exp.LT,
+        exp.LTE,
+        exp.Lateral,
+        exp.Like,
+        exp.Limit,
+        exp.LimitOptions,
+        exp.Literal,
+        exp.Mod,
+        exp.Mul,
+        exp.NEQ,
+        exp.National,
+        exp.Neg,
+        exp.Not,
+        exp.Null,
+        exp.Offset,
+        exp.Or,
+        exp.Order,
+        exp.Ordered,
+        exp.Parameter,
+        exp.Paren,
+        exp.Pivot,
+        exp.PivotAny,
+        exp.QueryOption,
+        exp.Rollup,
+        exp.ScopeResolution,
+        exp.Select,
+        exp.Star,
+        exp.Sub,
+        exp.Subquery,
+        exp.Table,
+        exp.TableAlias,
+        exp.TableColumn,
+        exp.TryCast,
+        exp.Tuple,
+        exp.Union,
+        exp.Values,
+        exp.Var,
+        exp.Where,
+        exp.Window,
+        exp.WindowSpec,
+        exp.With,
+        exp.WithTableHint,
+        exp.WithinGroup,
+    }
+)
+"""Nodes of queries in T-SQL that a pass or a generator knows."""
+NAMES: dict[type[exp.Expr], tuple[str, str]] = {
+    exp.SessionParameter: (
+        "Names that start with @@ are not supported.",
+        "The rows of each statement are counted in its result.",
+    ),
+    exp.ForClause: ("FOR XML and FOR JSON are not supported.", "Choose the format of the result instead."),
+    exp.TableSample: ("TABLESAMPLE is not supported.", "Take every n-th row by a column: WHERE objID % 100 = 7."),
+    exp.Command: ("This statement is not supported.", ""),
+    exp.NextValueFor: ("Sequences are not supported.", "Use ROW_NUMBER() OVER (ORDER BY …)."),
+    exp.JSONExtract: ("Operators of JSON are not T-SQL.", ""),
+    exp.Returning: ("OUTPUT is not supported.", "SELECT the rows before or after."),
+}
+"""What is often tried: what to say."""
+
+
+def check(tree: exp.Expr, source: Source, start: int, allowed: frozenset[type[exp.Expr]] = QUERY) -> None:
+    """Refuse a tree with a node that is not allowed.
+
+    Raises
+    ------
+    QueryError
+        Says where, and what to do instead where that is known.
+    """
+    for node in tree.walk():
+        if type(node) in allowed:
+            continue
+        message, hint = NAMES.get(type(node), ("This is not supported here.", ""))
+        error = source.error(message, Kind.UNSUPPORTED, node, hint)
+        if error.line is None:
+            error.line, error.column = source.place(start)
+        raise error
