@@ -83,10 +83,7 @@ class ForkServer:
                     os.close(descriptor)
                 from casjobs_service.worker import main
 
-                if self._found["files"] == sandbox.MOUNTS:
-                    # While there is one thread: all that follow are in it.
-                    kernel.unshare(kernel.CLONE_NEWNS)
-                main.run(channel, settings)
+                main.run(channel, {**settings, "mode": self._found["files"]})
         except BaseException:
             traceback.print_exc()
         finally:
@@ -123,6 +120,8 @@ def main() -> None:
     gc.freeze()
     socket.send_fds(control, [json.dumps({"ready": found}).encode()], [])
     ForkServer(control, found).serve()
+    # Libraries have much to say at the end of the interpreter, and nobody to say it to.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from casjobs_service.worker.failures import explained
 from casjobs_service.worker.link import Link
 from casjobs_service.worker.protocol import Channel, Closed
 from casjobs_service.worker.script import Script
+from casjobs_service.worker.warm import warm
 
 UPLOAD_ROWS = 100_000
 """Rows of a table of the user that may be sent to another engine for one statement."""
@@ -32,19 +33,25 @@ def run(descriptor: int, settings: dict[str, Any]) -> None:
     """Get ready, wait for a session, be locked in, and serve it. Never returns."""
     os.nice(settings["nice"])
     channel = Channel(descriptor)
+    box = sandbox.Sandbox(settings["mode"], Path(settings["jail"]))
     engine = Engine()
+    if not settings["urgent"]:
+        # Only mounts lock in threads that are there already.
+        warm(engine, formats=box.mode == sandbox.MOUNTS)
     try:
         channel.send({"event": "warm"})
         assignment = channel.receive()
         limits = Limits(**assignment["limits"])
-        places, own, session, folders = lock_in(assignment, limits)
+        places, own, session, folders = lock_in(box, assignment, limits)
         channel.send({"event": "assigned"})
         Worker(channel, engine, limits, places, own, session, folders, assignment["text_bytes"]).serve()
     except Closed:
         os._exit(0)
 
 
-def lock_in(assignment: dict[str, Any], limits: Limits) -> tuple[list[Place], dict[str, Path], Path, list[Path]]:
+def lock_in(
+    box: sandbox.Sandbox, assignment: dict[str, Any], limits: Limits
+) -> tuple[list[Place], dict[str, Path], Path, list[Path]]:
     """Close the sandbox; the contexts, the user's databases and the session's directory as they are in it."""
     contexts = assignment["contexts"]
     writable = {"session": Path(assignment["session"])}
@@ -58,19 +65,18 @@ def lock_in(assignment: dict[str, Any], limits: Limits) -> tuple[list[Place], di
     view = sandbox.View(
         writable, readable, tuple({Path(context["folder"]) for context in contexts if context["folder"]})
     )
-    mode = assignment["mode"]
-    sandbox.close(view, limits, mode=mode, jail=Path(assignment["jail"]), uid=assignment["uid"], nice=limits.nice)
+    box.close(view, limits, uid=assignment["uid"], nice=limits.nice)
     places = [
         Place(
             context["name"],
             context["engine"],
-            view.inside(f"contexts/{number}.duckdb", mode) if context["data"] else None,
-            view.inside(f"contexts/{number}.json", mode),
+            view.inside(f"contexts/{number}.duckdb", box.mode) if context["data"] else None,
+            view.inside(f"contexts/{number}.json", box.mode),
         )
         for number, context in enumerate(contexts)
     ]
-    own = {name: view.inside(DIRECTORIES[name], mode) for name in assignment["own"]}
-    return places, own, view.inside("session", mode), list(view.in_place)
+    own = {name: view.inside(DIRECTORIES[name], box.mode) for name in assignment["own"]}
+    return places, own, view.inside("session", box.mode), list(view.in_place)
 
 
 REQUESTS: dict[str, Callable[[Worker, dict[str, Any]], dict[str, Any]]] = {

@@ -18,6 +18,7 @@ from traitlets.config import LoggingConfigurable
 
 from casjobs_service.catalog import OWN
 from casjobs_service.contexts import ContextSource
+from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import DIRECTORIES, UserFiles, UserSpace
 from casjobs_service.worker import sandbox
@@ -26,6 +27,9 @@ from casjobs_service.worker.process import Closed, ForkServer, ForkServerGone, W
 from casjobs_service.worker.session import Session
 
 __all__ = ["ContextSource", "UserSpace", "Workers"]
+
+ATTEMPTS = 5
+"""So many workers in turn may die before they are of use; then the fault is not theirs."""
 
 
 class Workers(LoggingConfigurable):
@@ -72,9 +76,12 @@ class Workers(LoggingConfigurable):
         self._slots = asyncio.Semaphore(self.max_workers)
         self._idle: deque[WorkerProcess] = deque()
         self._starting = 0
+        self._young: set[WorkerProcess] = set()
         self._wanting: deque[asyncio.Future[WorkerProcess]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._failures = 0
+        self._oom_kills = oom_kills()
 
     async def start(self) -> None:
         """Sweep what a dead service has left, and make the first workers ready.
@@ -131,19 +138,16 @@ class Workers(LoggingConfigurable):
         try:
             self.files.make_private(session.directory, session.user)
             assignment = {"do": "assign", **self._assignment(session)}
-            while True:
+            for _ in range(ATTEMPTS):
                 worker = await self._ready_worker()
                 worker.send(assignment)
-                try:
-                    message = await worker.receive()
-                except Closed:
-                    # Died while it waited: there are others.
-                    worker.kill()
-                    continue
-                if isinstance(message, dict) and message.get("event") == "assigned":
+                # One that has died while it waited: there are others.
+                with contextlib.suppress(Closed):
+                    await worker.receive()
                     return worker
                 worker.kill()
-                raise RuntimeError(f"A worker could not be locked in: {message!r}")
+            self.log.error("%s workers in turn could not be locked in", ATTEMPTS)
+            raise unavailable()
         except BaseException:
             self._slots.release()
             raise
@@ -152,12 +156,26 @@ class Workers(LoggingConfigurable):
         """The session is over: its worker dies, its locks are free, its directory goes."""
         self._spawn(self._clean(session))
 
+    def _show(self, context: ContextSource) -> None:
+        """Have the context's files readable under the users' uids.
+
+        Those below our own directory, which nobody else can enter, may well be readable for all.
+        """
+        for path in (context.catalog, context.data):
+            if path is not None and not (mode := path.stat().st_mode) & 0o004:
+                if not path.is_relative_to(self.directory):
+                    self.log.error("The file of the context %s is not readable for all: %s", context.name, path)
+                    raise QueryError(f"The database {context.name} cannot be read at the moment.", Kind.UNAVAILABLE)
+                path.chmod(mode | 0o444)
+
     def _assignment(self, session: Session) -> dict[str, Any]:
+        uid = self.files.uid(session.user)
+        if uid is not None:
+            for context in session.contexts.values():
+                self._show(context)
         return {
             "user": session.user.id,
-            "mode": self.protections()["files"],
-            "jail": str(self.directory / "jail"),
-            "uid": self.files.uid(session.user),
+            "uid": uid,
             "limits": session.limits.to_json(),
             "text_bytes": self.text_bytes,
             "session": str(session.directory),
@@ -173,6 +191,11 @@ class Workers(LoggingConfigurable):
                 for context in session.contexts.values()
             ],
         }
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel has ended a process because memory ran out, since this was last asked."""
+        before, self._oom_kills = self._oom_kills, oom_kills()
+        return self._oom_kills != before
 
     async def _clean(self, session: Session) -> None:
         session.process.kill()
@@ -190,6 +213,7 @@ class Workers(LoggingConfigurable):
                 return worker
         wish: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         self._wanting.append(wish)
+        self._urge()
         self._refill()
         try:
             return await wish
@@ -199,6 +223,12 @@ class Workers(LoggingConfigurable):
             elif wish.done() and not wish.cancelled():
                 self._offer(wish.result())
             raise
+
+    def _urge(self) -> None:
+        """Somebody waits: workers that get ready need not let queries go first any more."""
+        if self._wanting:
+            for worker in self._young:
+                worker.urge()
 
     def _offer(self, worker: WorkerProcess) -> None:
         """A worker is ready: for who has waited longest, or for the next."""
@@ -223,15 +253,28 @@ class Workers(LoggingConfigurable):
     async def _start_worker(self) -> None:
         try:
             server = await self._server()
-            worker = await server.fork({"nice": 0 if self._wanting else self.nice_warm})
+            urgent = bool(self._wanting)
+            worker = await server.fork(
+                {"urgent": urgent, "nice": 0 if urgent else self.nice_warm, "jail": str(self.directory / "jail")}
+            )
             worker.ended.add_done_callback(lambda _: self._forget(worker))
-            await worker.receive()
-            if self._wanting:
-                worker.urge()
+            self._young.add(worker)
+            self._urge()
+            try:
+                await worker.receive()
+            finally:
+                self._young.discard(worker)
+            self._failures = 0
             self._offer(worker)
         except (ForkServerGone, Closed):
             if not self._stopping:
+                self._failures += 1
                 self.log.error("A worker has died before it was ready; the next follows in a second")
+                if self._failures >= ATTEMPTS:
+                    for wish in self._wanting:
+                        if not wish.done():
+                            wish.set_exception(unavailable())
+                    self._wanting.clear()
                 await asyncio.sleep(1)
         finally:
             self._starting -= 1
@@ -277,3 +320,17 @@ class Workers(LoggingConfigurable):
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def unavailable() -> QueryError:
+    """No worker can be had."""
+    return QueryError("Queries cannot be run at the moment. Please try again later.", Kind.UNAVAILABLE)
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has ended on this machine because memory ran out."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from casjobs_service.limits import GIGABYTE, MEGABYTE, Limits
+from casjobs_service.mydb import DIRECTORIES
 from casjobs_service.worker import kernel, landlock, seccomp
 
 MOUNTS, LANDLOCK = "mounts", "landlock"
@@ -31,6 +32,10 @@ SLACK = 64 * MEGABYTE
 OPEN_FILES = 1024
 PROCESSES = 1024
 """Threads of all queries of one user."""
+
+
+FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+"""Of all mounts in the jail."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def prepare() -> None:
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
 
 
-def close(view: View, limits: Limits, *, mode: str, jail: Path, uid: int | None, nice: int) -> None:
-    """Lock this process in, for good. It must have one thread.
+class Sandbox:
+    """Locks this process in, in two steps: what does not depend on the session is done before it is known.
 
     Parameters
     ----------
@@ -69,39 +74,60 @@ def close(view: View, limits: Limits, *, mode: str, jail: Path, uid: int | None,
         `MOUNTS`, `LANDLOCK`, or empty: files are not kept apart.
     jail
         An empty directory, on which the jail is mounted.
-    uid
-        Of the user; None: stay who we are.
-    nice
-        Niceness of the process.
     """
-    threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - a count, in the fastest way
-    if threads != 1:
-        raise RuntimeError(f"{threads} threads before the sandbox is closed")
-    _quiet()
-    base = _memory()
-    if mode == MOUNTS:
-        _mount(view, jail)
-    _set_nice(nice)
-    if os.geteuid() == 0:
-        kernel.drop_bounding_set()
-    if uid is not None:
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-        # The change has cleared it.
-        kernel.die_with_parent(signal.SIGKILL)
-    kernel.drop_capabilities()
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    if landlock.version() and mode:
-        landlock.restrict(
-            [*(view.inside(name, mode) for name in view.readable), *view.in_place],
-            [view.inside(name, mode) for name in view.writable],
-        )
-    _limit(limits, base, processes=uid is not None)
-    os.umask(0o077)
-    if seccomp.supported():
-        seccomp.close()
+
+    def __init__(self, mode: str, jail: Path) -> None:
+        self.mode = mode
+        self._jail = jail
+        if mode == MOUNTS:
+            # While there is one thread: all that follow are in it, and can gain nothing.
+            kernel.unshare(kernel.CLONE_NEWNS)
+            kernel.drop_bounding_set()
+            kernel.mount("jail", str(jail), "tmpfs", FLAGS, "size=1m,mode=0755")
+            for name in (*DIRECTORIES.values(), "session", "contexts"):
+                (jail / name).mkdir(mode=0o755)
+        self._filter = seccomp.Filter(os.getpid()) if seccomp.supported() else None
+
+    def close(self, view: View, limits: Limits, *, uid: int | None, nice: int) -> None:
+        """Lock this process in, for good.
+
+        With mounts, all its threads: they have its root, lose their capabilities with the change of uid, and get the
+        filter. Otherwise there must be one.
+
+        Parameters
+        ----------
+        uid
+            Of the user; None: stay who we are.
+        nice
+            Niceness of the process.
+        """
+        threads = [int(thread) for thread in os.listdir("/proc/self/task")]  # noqa: PTH208
+        if len(threads) > 1 and self.mode != MOUNTS:
+            raise RuntimeError(f"{len(threads)} threads before the sandbox is closed")
+        base = _memory()
+        _quiet()
+        if self.mode == MOUNTS:
+            _mount(view, self._jail)
+        for thread in threads:
+            _set_nice(thread, nice)
+        if uid is not None:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            # The change has cleared it.
+            kernel.die_with_parent(signal.SIGKILL)
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        if self.mode and landlock.version():
+            landlock.restrict(
+                [*(view.inside(name, self.mode) for name in view.readable), *view.in_place],
+                [view.inside(name, self.mode) for name in view.writable],
+            )
+        _limit(limits, base, processes=uid is not None)
+        os.umask(0o077)
+        if self._filter is not None:
+            self._filter.close()
 
 
 def _quiet() -> None:
@@ -114,14 +140,12 @@ def _quiet() -> None:
 
 def _mount(view: View, jail: Path) -> None:
     root = str(jail)
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-    kernel.mount("jail", root, "tmpfs", flags, "size=1m,mode=0755")
     for names, more in ((view.writable, 0), (view.readable, kernel.MS_RDONLY)):
         for name, path in names.items():
-            _bind(path, jail / name, flags | more)
+            _bind(path, jail / name, FLAGS | more)
     for path in view.in_place:
-        _bind(path, jail / path.relative_to("/"), flags | kernel.MS_RDONLY)
-    kernel.mount("", root, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)
+        _bind(path, jail / path.relative_to("/"), FLAGS | kernel.MS_RDONLY)
+    kernel.mount("", root, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | FLAGS)
     kernel.pivot_root(root)
 
 
@@ -135,9 +159,9 @@ def _bind(path: Path, target: Path, flags: int) -> None:
     kernel.mount("", str(target), "", kernel.MS_REMOUNT | kernel.MS_BIND | flags)
 
 
-def _set_nice(nice: int) -> None:
+def _set_nice(thread: int, nice: int) -> None:
     try:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
     except PermissionError:
         # Only root can be less nice than before.
         pass
@@ -195,12 +219,12 @@ def probe() -> dict[str, Any]:
 def _try_mounts() -> None:
     prepare()
     kernel.unshare(kernel.CLONE_NEWNS)
-    kernel.mount("jail", "/", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, "size=1m")
+    kernel.mount("jail", "/", "tmpfs", FLAGS, "size=1m")
 
 
 def _try_seccomp() -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    seccomp.close()
+    seccomp.Filter(os.getpid()).close()
 
 
 def _works(attempt: Callable[[], None]) -> bool:
@@ -222,7 +246,8 @@ def protections() -> dict[str, Any]:
     dict
         ``files``: ``mounts``, ``landlock`` or empty; ``uid``: queries run under an uid of the user; ``network``:
         ``namespace`` or empty; ``system_calls``: filtered, which also excludes the network; ``landlock``: version of
-        the kernel's interface, 0 without.
+        the kernel's interface, 0 without; it is used beside mounts too, for all threads but those that are started
+        while the worker gets ready.
     """
     answer = subprocess.run([sys.executable, "-m", __name__], capture_output=True, check=True, timeout=30)
     found: dict[str, Any] = json.loads(answer.stdout)

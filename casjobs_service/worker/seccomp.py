@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import struct
 from collections.abc import Iterator
 
@@ -194,13 +193,19 @@ def _instructions(column: int, pid: int) -> Iterator[tuple[int, int, int, int]]:
     yield refuse
 
 
-def close() -> None:
-    """Install the filter in all threads of this process; it cannot be taken away again."""
-    code = program(os.getpid())
-    instructions = ctypes.create_string_buffer(code, len(code))
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
-    structure = Program(len(code) // 8, ctypes.addressof(instructions))
-    kernel.syscall(kernel.SECCOMP[kernel.MACHINE], _SET_MODE_FILTER, _TSYNC | _SPEC_ALLOW, ctypes.byref(structure))
+class Filter:
+    """The filter for the process `pid`, made before it is needed."""
+
+    def __init__(self, pid: int) -> None:
+        code = program(pid)
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+
+    def close(self) -> None:
+        """Install it in all threads of this process; it cannot be taken away again."""
+        number = kernel.SECCOMP[kernel.MACHINE]
+        kernel.syscall(number, _SET_MODE_FILTER, _TSYNC | _SPEC_ALLOW, ctypes.byref(self._program))

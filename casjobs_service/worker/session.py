@@ -52,7 +52,6 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
         self._waiting = False
-        self._oom_kills = oom_kills()
 
     async def __aenter__(self) -> Self:
         self._process = await self._workers.take(self)
@@ -159,7 +158,7 @@ class Session:
             number = os.WTERMSIG(status)
             if number == signal.SIGXCPU:
                 return QueryError("The query has used up its processor time.", Kind.TIMEOUT)
-            if number == signal.SIGKILL and oom_kills() != self._oom_kills:
+            if number == signal.SIGKILL and self._workers.ran_out_of_memory():
                 return QueryError(
                     "The server had no memory left, and the query was ended. Read fewer rows or columns.", Kind.LIMIT
                 )
@@ -211,12 +210,3 @@ class Session:
     def _lock_names(self, files: Sequence[str]) -> list[str]:
         # Only names of the user's own files, whatever the worker says.
         return [f"{self.user.id}/{file}" for file in files if file in OWN]
-
-
-def oom_kills() -> int:
-    """How many processes the kernel has ended on this machine because memory ran out."""
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
