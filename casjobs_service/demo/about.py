@@ -78,11 +78,12 @@ ABOUT = {
 }
 
 _SKYDEMO = (
-    "Real stars and galaxies under the names of tables, columns and functions that scripts for SDSS use (data releases "
-    "7 to 17). It is not SDSS's data. Real are positions, proper motions, redshifts, and the sizes and angles of "
-    "galaxies. Derived by published relations from real magnitudes and colours are u, g, r, i, z; modelled is the "
-    "extinction; assigned are runs, fields, plates, fibres and all identifiers made of them. What nobody knows of "
-    "these objects is NULL, and tables of which nothing is known are empty: each column and table says which."
+    "Real stars and galaxies under the names of tables, columns and functions that scripts for SDSS use (data "
+    "releases 7 to 17). It is not SDSS's data. Real are positions, proper motions, redshifts, and the sizes and "
+    "angles of galaxies. Derived by published relations from real magnitudes and colours are u, g, r, i, z; "
+    "modelled is the extinction; assigned are runs, fields, plates, fibres and all identifiers made of them. What "
+    "nobody knows of these objects is NULL, and tables of which nothing is known are empty: each column and table "
+    "says which."
 )
 
 

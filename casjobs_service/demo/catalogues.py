@@ -63,6 +63,7 @@ def _placed(columns: sources.Columns) -> pa.Table:
 
 def _places(ra: sky.Array, dec: sky.Array) -> sources.Columns:
     """`order` of the rows by zone and right ascension, and positions with what belongs to them in that order."""
+    ra, dec = sky.rounded(ra, dec)
     known = np.isfinite(ra)
     zone = np.full(len(ra), -1, np.int32)
     zone[known] = sky.zones(dec[known])

@@ -60,11 +60,13 @@ def _digest() -> str:
     from casjobs_service.demo.sources import package_versions
 
     digest = hashlib.sha256(json.dumps(package_versions(), sort_keys=True).encode())
-    directory = Path(__file__).parent
-    for path in sorted(directory.rglob("*")):
-        if path.suffix in (".py", ".txt", ".sql"):
-            digest.update(f"{path.relative_to(directory)}\n".encode())
-            digest.update(path.read_bytes())
+    package = Path(__file__).parents[1]
+    files = [path for path in (package / "demo").rglob("*") if path.suffix in (".py", ".txt", ".sql")]
+    # The names of flags and functions, which the database lists.
+    files += (package / "dialect").glob("functions*.py")
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(package)}\n".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

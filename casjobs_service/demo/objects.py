@@ -175,9 +175,9 @@ def nearest(ra: Array, dec: Array, other_ra: Array, other_dec: Array, arcsec: fl
             connection.register(
                 name, pa.table({"row": np.arange(len(alpha)), "zone": zone, "ra": alpha, "x": x, "y": y, "z": z})
             )
-        rows = connection.execute(_NEAREST, {"reach": arcsec / 3600}).to_arrow_table()
+        rows = connection.execute(_NEAREST, {"reach": arcsec / 3600}).fetchnumpy()
     index = np.full(len(ra), -1)
-    index[rows["ours"].to_numpy()] = rows["theirs"].to_numpy()
+    index[rows["ours"]] = rows["theirs"]
     return index
 
 
@@ -248,7 +248,7 @@ def all_objects(tycho: sources.Columns) -> Objects:
         rest[index[index >= 0]] = False
     numbers = np.flatnonzero(rest)
     # There is no colour at all: the usual one makes V, g and r that are good to some 0.15 magnitudes.
-    usual = np.full(len(numbers), np.nanmedian(b_v))
+    usual = np.full(len(numbers), np.nanmedian(stars.b_v[stars.v > 9]))
     faint = Objects.of(
         "Tycho-2",
         numbers + 1,

@@ -11,7 +11,7 @@ from pathlib import Path
 from casjobs_service.catalog import Column
 
 DIRECTORY = Path(__file__).parent / "schema"
-_ORDER = ("photo", "spectro", "survey")
+_ORDER = ("photo", "spectro", "survey", "products", "apogee_manga", "external", "regions", "legacy", "meta")
 
 TYPES = {
     "bigint": "BIGINT",
@@ -28,8 +28,13 @@ TYPES = {
     "binary": "BLOB",
 }
 
-# SDSS's units, in VOUnits.
-UNITS = {"nmgy/arcsec2": "nmgy.arcsec**-2"}
+# Units of the files in VOUnits, where a unit that is not of the standard is quoted.
+UNITS = {
+    "nmgy": "'nmgy'",
+    "nmgy**-2": "'nmgy'**-2",
+    "nmgy/arcsec2": "'nmgy'.arcsec**-2",
+    "nmgy/ct": "'nmgy'/ct",
+}
 
 _BAND_UCD = {"u": "em.opt.U", "g": "em.opt.B", "r": "em.opt.R", "i": "em.opt.I", "z": "em.opt.I"}
 _HEADER = re.compile(r"(table|view) (\w+)(?: (from|of) (\w+))?(?: where ([^:]*))?(?: as (SELECT .*))?: (.*)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from casjobs_service.catalog import Catalog
-from casjobs_service.demo import database, photometry, schema, sky, survey
+from casjobs_service.demo import database, meta, photometry, schema, sky, survey
 from casjobs_service.demo.objects import CATALOGUES, Objects
 from casjobs_service.demo.sky import Array
 
+NAME = "SkyDemo"
 STAR, GALAXY = 6, 3
 BINNED1 = 1 << 28
 TARGET_GALAXY = 1 << 6
@@ -47,12 +49,16 @@ def build(path: Path, objects: Objects, threads: int) -> Catalog:
     }
     prelude = [f"SET VARIABLE {name} = {value}::DOUBLE" for name, value in variables.items()]
     prelude += _SQL.read_text().split(";\n")
-    tables = database.write(path, definitions, _relations(objects), prelude, _FROM, _MOSTLY_UNKNOWN, threads)
-    return Catalog("SkyDemo", "duckdb", tables)
+    definitions |= meta.constant_views(definitions)
+    relations = _relations(objects) | meta.relations(definitions)
+    tables = database.write(path, definitions, relations, prelude, _FROM, _MOSTLY_UNKNOWN, threads)
+    return Catalog(NAME, "duckdb", tables)
 
 
 def _relations(objects: Objects) -> dict[str, pa.Table]:
-    vectors = sky.unit_vectors(objects.ra, objects.dec)
+    ra, dec = sky.rounded(objects.ra, objects.dec)
+    objects = dataclasses.replace(objects, ra=ra, dec=dec)
+    vectors = sky.unit_vectors(ra, dec)
     zone = sky.zones(objects.dec)
     order = np.lexsort((objects.ra, zone))
     objects = Objects(**{key: getattr(objects, key)[order] for key in objects.__dataclass_fields__})
@@ -81,9 +87,9 @@ def _relations(objects: Objects) -> dict[str, pa.Table]:
         "flags": np.full(len(number), BINNED1),
         "ra": objects.ra,
         "dec": objects.dec,
-        "cx": vectors[0],
-        "cy": vectors[1],
-        "cz": vectors[2],
+        "cx": np.round(vectors[0], 12),
+        "cy": np.round(vectors[1], 12),
+        "cz": np.round(vectors[2], 12),
         "ra_err": objects.ra_err,
         "dec_err": objects.dec_err,
         "l": np.round(longitude, 6),
