@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import defaultdict, deque
 
@@ -123,10 +124,11 @@ class Places:
         self._served[user] = next(self._clock)
 
     def _leave(self, user: int, turn: asyncio.Future[None]) -> None:
-        queue = self._queues[user]
-        queue.remove(turn)
+        queue = self._queues.get(user, deque())
+        with contextlib.suppress(ValueError):  # `_next` has come across it since it was cancelled
+            queue.remove(turn)
         if not queue:
-            del self._queues[user]
+            self._queues.pop(user, None)
 
     def _next(self) -> None:
         while self.taken < self.total:
@@ -136,8 +138,10 @@ class Places:
             user = min(able, key=lambda user: (self._taken.get(user, 0), self._served.get(user, 0)))
             turn = self._queues[user][0]
             self._leave(user, turn)
-            self._seat(user)
-            turn.set_result(None)
+            # Who waited may have been cancelled, and only not have run yet.
+            if not turn.done():
+                self._seat(user)
+                turn.set_result(None)
         if not self._taken and not self._queues:
             # Only the order among those who are here matters.
             self._served.clear()

@@ -277,6 +277,28 @@ async def test_places_go_round_between_users() -> None:
     assert (places.taken, places.queued) == (0, 0)
 
 
+async def test_places_are_not_lost_when_many_go_in_the_same_moment() -> None:
+    places = Places(total=2, per_user=1, waiting=100, waiting_per_user=100, seconds=60)
+
+    async def query(user: int) -> None:
+        await places.take(user)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            places.give(user)
+
+    tasks = [asyncio.create_task(query(number % 4)) for number in range(20)]
+    await asyncio.sleep(0)
+    for order in (tasks[::2], tasks[::-1]):  # some while others get a place
+        for task in order:
+            task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
+    assert (places.taken, places.queued) == (0, 0)
+    await asyncio.gather(places.take(1), places.take(2))
+
+
 async def test_200_queries_of_20_users_at_once_all_get_their_own_answer(parts: Service) -> None:
     users = [await somebody(parts) for _ in range(20)]
 
