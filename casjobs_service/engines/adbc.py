@@ -115,6 +115,8 @@ class PostgreSQL:
     def run(self, sql: str) -> pa.RecordBatchReader:
         """Run a statement that returns rows."""
         self._do("SET default_transaction_read_only = on")
+        # The driver puts it in parentheses, which a comment at its end would swallow.
+        sql += "\n"
         statement = adbc_driver_manager.AdbcStatement(self._connection)
         self._running = statement
         try:
@@ -248,7 +250,7 @@ def _with_text_columns(sql: str, schema: pa.Schema) -> str:
     # Names may be missing or come twice, so the columns are numbered inside.
     inside = [f"c{number}" for number in range(len(schema))]
     wanted = [f"{_as_known(name, field)} AS {quoted(field.name)}" for name, field in zip(inside, schema, strict=True)]
-    return f"SELECT {', '.join(wanted)} FROM (\n{sql}\n) AS statement({', '.join(inside)})"  # noqa: S608
+    return f"SELECT {', '.join(wanted)} FROM (\n{sql}) AS statement({', '.join(inside)})"  # noqa: S608
 
 
 def _as_known(name: str, field: pa.Field) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import signal
@@ -15,6 +17,35 @@ BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float
 OWNER = "owner"
 READER = "reader"
 PASSWORD = "not-a/secret @ all"  # needs quoting in a URL
+
+
+SCHEMA = f"""
+CREATE TABLE stars (
+    id bigint PRIMARY KEY, ra double precision, dec double precision, mag real, flux numeric(18,4), name text,
+    seen timestamp
+);
+INSERT INTO stars
+SELECT g, (g * 0.7) % 360, (g * 0.3) % 180 - 90, g % 25, g / 3.0, 'Star ' || g,
+       timestamp '2020-01-01' + g * interval '1 s'
+FROM generate_series(1, 100000) g;
+CREATE INDEX ON stars (q3c_ang2ipix(ra, dec));
+ANALYZE stars;
+COMMENT ON TABLE stars IS 'Stars of a test';
+COMMENT ON COLUMN stars.ra IS '{{"unit": "deg", "ucd": "pos.eq.ra;meta.main", "description": "Right ascension"}}';
+COMMENT ON COLUMN stars.mag IS 'Magnitude';
+CREATE VIEW bright AS SELECT id, ra, dec, mag FROM stars WHERE mag < 5;
+CREATE TABLE hidden (secret text);
+CREATE SCHEMA extra;
+CREATE TABLE extra.notes (id bigint, note varchar(20));
+CREATE FUNCTION luminosity(mag double precision) RETURNS double precision LANGUAGE sql
+AS 'SELECT power(10, -0.4 * mag)';
+COMMENT ON FUNCTION luminosity IS 'Of a magnitude.';
+CREATE FUNCTION near(ra double precision, radius double precision) RETURNS TABLE (id bigint, distance double precision)
+LANGUAGE sql AS 'SELECT id, abs(stars.ra - near.ra) FROM stars WHERE abs(stars.ra - near.ra) < radius';
+GRANT USAGE ON SCHEMA extra TO {READER};
+GRANT SELECT ON stars, bright, extra.notes TO {READER};
+GRANT INSERT, UPDATE, DELETE ON stars TO {READER};
+"""  # noqa: S608
 
 
 def free_port() -> int:
@@ -49,7 +80,7 @@ class PostgreSQL:
         (self.home / "data/pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
         self.start()
         self._run("createdb", "-h", str(self.home), "-p", str(self.port), "-U", OWNER, "science")
-        self.sql(f"CREATE ROLE {READER} LOGIN PASSWORD '{PASSWORD}'; CREATE EXTENSION q3c")
+        self.sql(f"CREATE ROLE {READER} LOGIN PASSWORD '{PASSWORD}'; CREATE EXTENSION q3c;" + SCHEMA)
 
     @property
     def url(self) -> str:
@@ -116,3 +147,11 @@ class PostgreSQL:
         )
         assert done.returncode == 0, f"{program}: {(done.stderr or b'').decode()}"
         return (done.stdout or b"").decode().strip()
+
+
+@functools.cache
+def shared_server() -> PostgreSQL:
+    """One for all tests: it takes seconds to make."""
+    server = PostgreSQL()
+    atexit.register(server.remove)
+    return server
