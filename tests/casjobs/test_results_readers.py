@@ -401,6 +401,7 @@ def test_control_characters_are_refused_in_tabledata_only() -> None:
     assert found.array["a"].tolist() == ["a\0b", "c"]
 
 
+@pytest.mark.filterwarnings("ignore:.*W03.*")
 def test_names_that_xml_has_not_and_ucds_that_are_none() -> None:
     field = pa.field("a\x01<b>", pa.int32(), metadata={b"ucd": "größe".encode()})
     content = write("votable", ("", pa.schema([field]), [], None))

@@ -18,7 +18,7 @@ from tests.casjobs.results_support import READERS, expected, rows, spooled, tabl
 DETERMINISTIC = settings(
     derandomize=True,
     deadline=None,
-    max_examples=120,
+    max_examples=80,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
@@ -47,6 +47,8 @@ def test_round_trip(format: str, tmp_path: Path, table: tuple[pa.Schema, list[pa
     assert READERS[format](content, schema) == expected(format, schema, wanted)
 
 
+# astropy says that names with blanks or signs are no XML identifiers, which they need not be.
+@pytest.mark.filterwarnings("ignore:.*W03.*", "ignore:.*W32.*")
 @DETERMINISTIC
 @given(table=tables())
 def test_votable_is_valid_and_read_by_astropy(tmp_path: Path, table: tuple[pa.Schema, list[pa.RecordBatch]]) -> None:
