@@ -82,7 +82,7 @@ class Outcome:
                 self.fields["statements"] = len(event["statements"])
             case "progress":
                 self.fields |= {
-                    "statement": event["statement"],
+                    "statement": event["statement"] + 1,
                     "statements": event["of"],
                     "fraction": event["fraction"],
                 }

@@ -320,7 +320,7 @@ class Quick(LoggingConfigurable):
         job = line.recorded
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        feed = Feed(session.run(request(job, {"spool": True})))
+        feed = Feed(session.run(request(job, {"spool": True}, again=True)))
         try:
             while (event := await feed.next(max(0.0, until - loop.time()))) is not None:
                 line.outcome.note(event)
@@ -373,7 +373,7 @@ class Quick(LoggingConfigurable):
 
 
 async def _query(session: Session, line: Line, *, output: dict[str, Any]) -> AsyncGenerator[Event, None]:
-    async with closing(session.run(request(line.recorded, output))) as events:
+    async with closing(session.run(request(line.recorded, output, again=False))) as events:
         async for event in events:
             line.outcome.note(event)
             yield event

@@ -26,8 +26,8 @@ RETRY = 1.0
 """Seconds until the database is asked again to take what has become of a job."""
 
 
-def request(job: Job, output: dict[str, Any]) -> dict[str, Any]:
-    """What a worker is asked to do for a job."""
+def request(job: Job, output: dict[str, Any], *, again: bool) -> dict[str, Any]:
+    """What a worker is asked to do for a job; `again`: it may be run a second time, and must not write twice."""
     return {
         "do": "query",
         "text": job.query,
@@ -35,7 +35,7 @@ def request(job: Job, output: dict[str, Any]) -> dict[str, Any]:
         "dialect": job.dialect,
         "may_write": job.may_write,
         # Not the id: see `Job.key`.
-        "job": job.key,
+        "job": job.key if again else None,
         "into": job.into or None,
         "output": output,
     }
@@ -114,7 +114,9 @@ class Run:
 
         async def work() -> dict[str, Any]:
             self._session = await stack.enter_async_context(begin())
-            return await self._follow(self._session, Feed(self._session.run(request(self.job, {"spool": True}))))
+            return await self._follow(
+                self._session, Feed(self._session.run(request(self.job, {"spool": True}, again=True)))
+            )
 
         await self._to_its_end(stack, work)
 

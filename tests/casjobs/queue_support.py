@@ -36,6 +36,13 @@ def cross_join(tables: int) -> str:
     return " ".join(["with digits as (select * from (values", digits, ") v(x)) select sum(", total, ") s from", join])
 
 
+def large() -> str:
+    """A query that returns 16 MB of numbers that cannot be compressed."""
+    phase = "t0.x + 10 * (t1.x + 10 * (t2.x + 10 * (t3.x + 10 * (t4.x + 10 * t5.x))))"
+    head, tail = cross_join(6).split("select sum(")
+    return f"{head} select sin({phase}) a, cos({phase}) b {tail[tail.index('from') :]}"
+
+
 RUNAWAY = cross_join(13)
 SECONDS = cross_join(8)
 
@@ -148,17 +155,29 @@ async def is_dead(pid: int) -> bool:
 
 
 class ServiceProcess:
-    """A service that can be killed."""
+    """A service that can be killed.
 
-    def __init__(self, directory: Path, url: str, **traits: Any) -> None:
-        self._arguments = [str(directory), url, json.dumps(traits)]
+    Parameters
+    ----------
+    disk
+        Bytes of a file system of its own for `directory`, which nobody else sees; 0 for none.
+    """
+
+    def __init__(self, directory: Path, url: str, *, disk: int = 0, **traits: Any) -> None:
+        self._command = [sys.executable, "-m", "tests.casjobs.queue_support", str(directory), url, json.dumps(traits)]
+        if disk:
+            directory.mkdir()
+            mount = f'mount -t tmpfs -o size={disk} none {directory} && exec "$0" "$@"'
+            become, stay = ["unshare", "--mount"], []
+            if os.geteuid():
+                become += ["--map-root-user"]
+                stay = ["unshare", "--user", "--map-user", "1000"]
+            self._command = [*become, "sh", "-c", mount, *stay, *self._command]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.casjobs.queue_support", *self._arguments], cwd=ROOT
-        )
+        self._process = subprocess.Popen(self._command, cwd=ROOT)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it by a signal."""

@@ -22,6 +22,7 @@ from tests.casjobs.queue_support import (
     SECONDS,
     Service,
     ServiceProcess,
+    large,
     eventually,
     is_dead,
     service,
@@ -144,6 +145,42 @@ async def test_a_job_is_cancelled_while_it_waits_for_a_worker(parts: Service) ->
     assert (await parts.ended(await parts.submit(await somebody(parts), "select 1 as x"))).status == Status.FINISHED
 
 
+async def test_a_job_makes_tables_and_names_them(parts: Service) -> None:
+    user = await somebody(parts)
+    job = await parts.ended(await parts.submit(user, "select 1 as a, 'x' as b into MyDB.first"))
+    assert (job.status, job.rows, job.created_table, job.results) == (Status.FINISHED, 1, "MyDB.first", [])
+    # What older clients ask for with CreateTable and TableName.
+    job = await parts.ended(await parts.submit(user, "select a + 1 as a from MyDB.first", into="second"))
+    assert (job.status, job.created_table, job.results) == (Status.FINISHED, "MyDB.second", [])
+    assert (await parts.ask(user, "select a from MyDB.second"))[0] == b"a\n2\n"
+    job = await parts.ended(await parts.submit(user, "select 1 as a into MyDB.first"))
+    assert (job.status, job.created_table) == (Status.FAILED, "")
+
+
+async def test_a_job_without_the_right_to_write_writes_nothing(parts: Service) -> None:
+    user = await somebody(parts)
+    job = await parts.ended(await parts.submit(user, "select 1 as a into MyDB.t", may_write=False))
+    assert job.failure is not None
+    assert job.failure.kind == Kind.FORBIDDEN
+
+
+async def test_old_tables_in_scratch_are_purged(parts: Service) -> None:
+    user = await somebody(parts)
+    await parts.ended(await parts.submit(user, "select 1 as a into MyScratch.t; select 2 as a into MyDB.t"))
+    await parts.scheduler.purge_scratch()
+    assert (await parts.ask(user, "select a from MyScratch.t"))[0] == b"a\n1\n"
+    days = parts.scheduler.scratch_days
+    parts.scheduler.scratch_days = 0.0
+    try:
+        await parts.scheduler.purge_scratch()
+    finally:
+        parts.scheduler.scratch_days = days
+    with pytest.raises(QueryError) as raised:
+        await parts.ask(user, "select a from MyScratch.t")
+    assert raised.value.kind == Kind.NAME
+    assert (await parts.ask(user, "select a from MyDB.t"))[0] == b"a\n2\n"
+
+
 async def test_users_take_turns(parts: Service) -> None:
     ada, bob = await somebody(parts), await somebody(parts)
     parts.scheduler.running = 1
@@ -257,6 +294,24 @@ async def reached(store: Store, job: Job, status: Status, attempts: int = 1) -> 
     return found_
 
 
+async def test_what_a_killed_job_has_written_is_not_written_again(process: ServiceProcess, store: Store) -> None:
+    numbers = await queued(store, "select 7 as n into MyDB.numbers")
+    script = ["insert into MyDB.numbers select n + 1 from MyDB.numbers", SECONDS, "select * from MyDB.numbers"]
+    job = await queued(store, "; ".join(script))
+    process.start()
+    await reached(store, numbers, Status.FINISHED)
+
+    async def is_in_the_slow_statement() -> bool:
+        found = await store.job(job.id)
+        return found is not None and found.statement == 2
+
+    await eventually(is_in_the_slow_statement)
+    process.kill()
+    process.start()
+    job = await reached(store, job, Status.FINISHED)
+    assert (job.attempts, [result["rows"] for result in job.results]) == (2, [1, 2])
+
+
 async def test_a_killed_service_runs_its_jobs_again_and_a_stopped_one_gives_them_back(
     process: ServiceProcess, store: Store
 ) -> None:
@@ -278,6 +333,22 @@ async def test_a_killed_service_runs_its_jobs_again_and_a_stopped_one_gives_them
     process.start()
     other = await reached(store, other, Status.FAILED)
     assert "ended 2 times" in other.message
+
+
+async def test_a_full_disk_is_a_clear_error_and_the_service_goes_on(tmp_path: Path, store: Store) -> None:
+    process = ServiceProcess(tmp_path / "service", f"sqlite:///{tmp_path}/casjobs.sqlite", disk=8_000_000)
+    jobs = [await queued(store, query) for query in (large(), large() + "; select 1 as x", "select 1 as x")]
+    process.start()
+    try:
+        for job in jobs[:2]:
+            failed = await reached(store, job, Status.FAILED)
+            assert failed.failure is not None
+            assert (failed.failure.kind, failed.attempts, failed.results) == (Kind.UNAVAILABLE, 1, [])
+            assert "disk is full" in failed.message
+            assert str(tmp_path) not in failed.message
+        await reached(store, jobs[2], Status.FINISHED)
+    finally:
+        process.close()
 
 
 @pytest.fixture(scope="module")
