@@ -186,18 +186,22 @@ class Trino:
         self._catalog, self._schema = path
         secure = options.get("http_scheme", "https" if login.password or login.parts.port == 443 else "http")
         authentication = importlib.import_module("trino.auth").BasicAuthentication
-        self._connection = driver.connect(
-            host=login.parts.hostname,
-            port=login.parts.port or (443 if secure == "https" else 8080),
-            user=login.user or "casjobs",
-            catalog=self._catalog,
-            schema=self._schema,
-            source="SciServer CasJobs",
-            http_scheme=secure,
-            auth=authentication(login.user, login.password) if login.password else None,
-            request_timeout=CONNECT_SECONDS,
-            session_properties={"query_max_run_time": f"{max(seconds, 0.001):.3f}s"},
-        )
+        try:
+            self._connection = driver.connect(
+                host=login.parts.hostname,
+                port=login.parts.port or (443 if secure == "https" else 8080),
+                user=login.user or "casjobs",
+                catalog=self._catalog,
+                schema=self._schema,
+                source="SciServer CasJobs",
+                http_scheme=secure,
+                auth=authentication(login.user, login.password) if login.password else None,
+                request_timeout=CONNECT_SECONDS,
+                session_properties={"query_max_run_time": f"{max(seconds, 0.001):.3f}s"},
+            )
+        except self._exceptions.TrinoAuthError as error:
+            # A password without TLS.
+            raise refused() from error
         self._cursor = self._connection.cursor()
 
     def catalog(self, database: str) -> Catalog:

@@ -64,12 +64,9 @@ async def run_remote(
     files: list[int] = []
     try:
         for name, path in uploads.items():
-            # Not to wait for the other end of a pipe that somebody has put there.
-            files.append(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
-            if not stat.S_ISREG(os.fstat(files[-1]).st_mode):
-                raise QueryError(f"The table {name} cannot be sent to the database of this context.")
+            files.append(_open(path, os.O_RDONLY | os.O_NONBLOCK))
             task["uploads"].append((name, files[-1]))
-        files.append(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
+        files.append(_open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         task["target"] = files[-1]
         # The worker reads it under the user's account, whatever our umask is.
         os.fchmod(files[-1], 0o644)
@@ -80,6 +77,19 @@ async def run_remote(
         for descriptor in files:
             os.close(descriptor)
     return RemoteResult(answer["rows"], answer["bytes"])
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a file in a directory where the user's processes can put links, pipes and whatever else."""
+    try:
+        # Not to wait: for the other end of a pipe.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    except OSError as error:
+        raise QueryError("A file of the session is not what it should be.", Kind.INTERNAL) from error
+    raise QueryError("A file of the session is not what it should be.", Kind.INTERNAL)
 
 
 async def explain_remote(context: Context | ContextSource, sql: str, limits: Limits) -> Explanation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -261,12 +262,17 @@ async def test_links_that_somebody_has_put_in_the_place_of_files_are_not_followe
 ) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
-    for link in ("target.arrow", "upload.arrow"):
-        (tmp_path / link).symlink_to(precious)
-    with pytest.raises(OSError, match="target"):
-        await run_remote(context, "SELECT 1", {}, tmp_path / "target.arrow", Limits())
-    with pytest.raises(OSError, match="upload"):
-        await run_remote(context, "SELECT 1", {"u": tmp_path / "upload.arrow"}, tmp_path / "t", Limits())
+    (tmp_path / "link").symlink_to(precious)
+    os.mkfifo(tmp_path / "pipe")
+    for target, uploads in (
+        ("link", {}),
+        ("precious", {}),
+        ("new", {"u": tmp_path / "link"}),
+        ("new", {"u": tmp_path / "pipe"}),
+        ("new", {"u": tmp_path}),
+    ):
+        with pytest.raises(QueryError, match="not what it should be"):
+            await run_remote(context, "SELECT 1", uploads, tmp_path / target, Limits())
     assert precious.read_text() == "precious"
 
 
