@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from casjobs_service.results.metadata import table_name
 from casjobs_service.results.stats import Stats
 
 NO_COLUMNS = pa.schema([])
@@ -54,7 +55,7 @@ class Writer(abc.ABC):
         Parameters
         ----------
         name
-            Empty: ``Table1``, ``Table2`` …
+            Empty: that of the metadata, else ``Table1``, ``Table2`` …
         schema
             Names of the columns, and the metadata. Without fields for a statement without a result set.
         batches
@@ -65,7 +66,7 @@ class Writer(abc.ABC):
         self.tables += 1
         if self.tables > 1 and not self.many:
             raise ValueError(f"{self.name} holds one table")
-        return self._table(name or f"Table{self.tables}", schema, batches, stats)
+        return self._table(name or table_name(schema) or f"Table{self.tables}", schema, batches, stats)
 
     def end(self) -> bytes:
         """Last bytes of the file; may be empty."""

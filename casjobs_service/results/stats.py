@@ -45,17 +45,16 @@ class ColumnStats:
 
     def add(self, array: pa.Array) -> None:
         """Count the values of one more batch."""
+        # A dictionary can have its NULLs among its values.
+        array = plain(array)
         self.nulls += array.null_count
         kind = kind_of(array.type)
         if kind is Kind.INTEGER:
-            self._add_integers(plain(array))
+            self._add_integers(array)
         elif kind is Kind.TEXT:
-            self._add_text(plain(array))
+            self._add_text(array)
         elif kind is Kind.BINARY:
-            self._add_width(plain(array))
-        elif kind is Kind.NOTHING:
-            # pyarrow counts them as NULL only in some versions.
-            self.nulls += len(array) - array.null_count
+            self._add_width(array)
 
     def _add_integers(self, array: pa.Array) -> None:
         bounds = pc.min_max(array)

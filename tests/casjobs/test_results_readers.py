@@ -156,7 +156,8 @@ def test_several_results_in_json(table: tuple[pa.Schema, Any, Stats]) -> None:
     content = write("json-array", ("", *table), ("", NO_COLUMNS, [], Stats()), ("Named", *table))
     first, second, third = json.loads(content)["Result"]
     assert second == {"TableName": "Table2", "Columns": [], "Data": []}
-    assert (first["TableName"], third["TableName"]) == ("Table1", "Named")
+    # The first one's name is in its metadata.
+    assert (first["TableName"], third["TableName"]) == ("Objects", "Named")
     assert first["Data"] == third["Data"]
 
 
@@ -388,7 +389,7 @@ def test_several_tables_in_a_votable(table: tuple[pa.Schema, Any, Stats]) -> Non
     for format in ("votable", "votable-td"):
         content = write(format, ("", *table), ("", NO_COLUMNS, [], Stats()), ("", *table))
         found = list(votable.parse(io.BytesIO(content), verify="exception").iter_tables())
-        assert [entry.name for entry in found] == ["Table1", "Table2", "Table3"]
+        assert [entry.name for entry in found] == ["Objects", "Table2", "Objects"]
         assert [len(entry.array) for entry in found] == [4, 0, 4]
 
 

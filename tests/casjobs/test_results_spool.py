@@ -15,7 +15,7 @@ from casjobs_service.catalog import Column
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.results import SpoolError, SpoolWriter, open_spool, with_columns
 from casjobs_service.results.metadata import about, table_name
-from tests.casjobs.results_support import rows, spooled
+from tests.casjobs.results_support import READERS, rows, spooled, write
 
 BATCHES = [
     pa.record_batch({"id": pa.array([1, None, 2**62]), "name": ["M 31", None, "é"], "blob": [b"\0", b"", None]}),
@@ -69,7 +69,14 @@ def test_dictionaries_may_change(tmp_path: Path) -> None:
     parts = [pa.record_batch({"a": pa.array(values).dictionary_encode()}) for values in (["x", "y"], ["z", None, "x"])]
     schema, batches, stats = spooled(tmp_path / "spool", parts[0].schema, parts)
     assert rows(schema, batches) == [("x",), ("y",), ("z",), (None,), ("x",)]
-    assert stats.columns[0].width == 1
+    assert (stats.columns[0].width, stats.columns[0].nulls) == (1, 1)
+    inside = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int8()), pa.array(["x", None]))
+    batch = pa.record_batch({"a": inside})
+    _, batches, stats = spooled(tmp_path / "spool", batch.schema, [batch])
+    assert stats.columns[0].nulls == 1
+    for format in ("csv", "json-array", "votable", "fits"):
+        found = READERS[format](write(format, ("", batch.schema, batches, stats)), batch.schema)
+        assert found == [("x",), ("" if format == "fits" else None,), ("x",)]
 
 
 def test_limit(tmp_path: Path) -> None:
