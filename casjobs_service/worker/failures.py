@@ -11,7 +11,7 @@ from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.plan import Statement
 
-_PATH = re.compile(r"(?<![\w.\"'])[\"']?(?:/[^\s\"':;,)]+)+[\"']?")
+_PATH = re.compile(r"[\"']?(?<![\w.)/])(?:/[\w.-]+){2,}[\"']?")
 _PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Za-z]+)? Error): ")
 _LINE = re.compile(r"\n\s*\nLINE \d+:.*", re.DOTALL)
 """DuckDB shows the translated text with a mark; the user has written another one."""
@@ -60,6 +60,8 @@ def explained(error: Exception, limits: Limits) -> QueryError:
                 "The query needs larger files than it may make. Read fewer rows or columns, or do it in steps.",
                 Kind.LIMIT,
             )
+    if "ivision by zero" in text:
+        return QueryError("Division by zero.", Kind.DATA, hint="NULLIF(x, 0) as the divisor gives NULL instead.")
     for kind, meaning in _KINDS:
         if isinstance(error, kind):
             if meaning is Kind.INTERNAL:

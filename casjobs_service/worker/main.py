@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from casjobs_service.worker.engine import Engine
 from casjobs_service.worker.explain import explain
 from casjobs_service.worker.failures import explained
 from casjobs_service.worker.link import Link
+from casjobs_service.worker.preload import LateImports
 from casjobs_service.worker.protocol import Channel, Closed
 from casjobs_service.worker.script import Script
 from casjobs_service.worker.warm import warm
@@ -117,10 +119,15 @@ class Worker:
     def serve(self) -> None:
         """Until the service ends it."""
         self.link.start()
+        late = LateImports()
+        sys.meta_path.append(late)
         while True:
             request = self.link.next_request()["request"]
             try:
-                done = self._do(request)
+                try:
+                    done = self._do(request)
+                finally:
+                    self._tell(late)
             except Exception as error:
                 failure = self.link.cancelled or explained(error, self.limits)
                 if failure.kind is Kind.INTERNAL:
@@ -128,6 +135,11 @@ class Worker:
                 self.link.send({"event": "error", "error": failure.to_json()})
             else:
                 self.link.send({"event": "done", **done})
+
+    def _tell(self, late: LateImports) -> None:
+        if late.names:
+            self.link.send({"event": "log", "text": f"Imported too late: {', '.join(late.names)}"})
+            late.names.clear()
 
     def open(self, collation: str = "") -> None:
         """Have the engine ready for statements, and closed for everything else."""

@@ -41,6 +41,9 @@ class Workers(LoggingConfigurable):
         The service's directory of data (`deployment.casjobs_dir`).
     """
 
+    program = "casjobs_service.worker.forkserver"
+    """Module that is run to make workers; another one in tests."""
+
     warm = Int(4, help="Workers that wait, ready, for the next query.").tag(config=True)
     max_workers = Int(
         max(8, 4 * (os.cpu_count() or 1)),
@@ -63,7 +66,7 @@ class Workers(LoggingConfigurable):
     kill_seconds = Float(
         0.5, help="Seconds after which a cancelled query that has not ended by itself is killed."
     ).tag(config=True)
-    nice_warm = Int(19, help="Niceness of workers while they get ready, so that queries go first.").tag(config=True)
+    nice_warm = Int(10, help="Niceness of workers while they get ready, so that queries go first.").tag(config=True)
 
     def __init__(self, directory: Path, **traits: Any) -> None:
         super().__init__(**traits)
@@ -294,7 +297,7 @@ class Workers(LoggingConfigurable):
                 if self._forkserver is not None:
                     self.log.error("The process that makes workers has ended; a new one is started")
                     await self._forkserver.stop()
-                self._forkserver = await ForkServer.start(self.log)
+                self._forkserver = await ForkServer.start(self.program, self.log)
             return self._forkserver
 
     async def _claim(self) -> None:

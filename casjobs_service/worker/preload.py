@@ -8,10 +8,17 @@ was missed.
 from __future__ import annotations
 
 import importlib
+import importlib.abc
 import pkgutil
 
-PACKAGES = ("casjobs_service.dialect", "casjobs_service.results", "casjobs_service.worker", "sqlglot")
+PACKAGES = ("casjobs_service.dialect", "casjobs_service.results", "casjobs_service.worker", "encodings", "sqlglot")
 """With all their modules."""
+
+_ELSEWHERE = {"encodings.mbcs", "encodings.oem"}
+"""Modules of other systems."""
+
+_WITHOUT = {"pandas"}
+"""What libraries look for, and can do without."""
 
 MODULES = (
     "casjobs_service.duckdb_catalog",
@@ -20,12 +27,6 @@ MODULES = (
     "ctypes.util",
     "decimal",
     "duckdb",
-    "encodings.ascii",
-    "encodings.idna",
-    "encodings.latin_1",
-    "encodings.utf_16",
-    "encodings.utf_32",
-    "encodings.utf_8_sig",
     "numpy",
     "orjson",
     "polars",
@@ -46,5 +47,23 @@ def preload() -> None:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             # Programs.
-            if not module.name.endswith("__main__"):
+            if not module.name.endswith("__main__") and module.name not in _ELSEWHERE:
                 importlib.import_module(module.name)
+
+
+class LateImports(importlib.abc.MetaPathFinder):
+    """Notices what is imported when that is no longer possible.
+
+    Attributes
+    ----------
+    names
+        Of the modules.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Find nothing; asked after all others have found nothing either."""
+        if fullname.partition(".")[0] not in _WITHOUT and fullname not in self.names:
+            self.names.append(fullname)

@@ -33,9 +33,9 @@ class ForkServerGone(Exception):
     """The process that forks workers has ended; a new one can be started."""
 
 
-def _spawn(control: socket.socket) -> subprocess.Popen[bytes]:
+def _spawn(program: str, control: socket.socket) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "casjobs_service.worker.forkserver", str(control.fileno())],
+        [sys.executable, "-m", program, str(control.fileno())],
         pass_fds=[control.fileno()],
         stdin=subprocess.DEVNULL,
         env=ENVIRONMENT,
@@ -83,8 +83,10 @@ class WorkerProcess:
     def urge(self) -> None:
         """Somebody waits for it: no longer behind all others on the processor. Only root may say so."""
         if os.geteuid() == 0 and not self.ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                os.setpriority(os.PRIO_PROCESS, self.pid, 0)
+            # Each thread has its own.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                for thread in os.listdir(f"/proc/{self.pid}/task"):  # noqa: PTH208
+                    os.setpriority(os.PRIO_PROCESS, int(thread), 0)
 
     def set_ended(self, status: int | None) -> None:
         """The process is dead."""
@@ -120,8 +122,13 @@ class ForkServer:
         self._loop.add_reader(control, self._readable)
 
     @classmethod
-    async def start(cls, log: logging.Logger | Any) -> ForkServer:
+    async def start(cls, program: str, log: logging.Logger | Any) -> ForkServer:
         """Start one, and wait until it has imported everything.
+
+        Parameters
+        ----------
+        program
+            Name of the module that it runs.
 
         Raises
         ------
@@ -130,7 +137,7 @@ class ForkServer:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            process = await asyncio.to_thread(_spawn, theirs)
+            process = await asyncio.to_thread(_spawn, program, theirs)
         ours.setblocking(False)
         server = cls(process, ours, log)
         server.protections = await server._ready
