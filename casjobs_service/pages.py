@@ -18,7 +18,7 @@ FILES = Path(__file__).parent / "page"
 STYLE = SOURCE / "dashboard" / "templates" / "sciserver.css"
 
 # Scripts and styles are files of this origin; a query's text or a value of a table can never be one.
-POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class Page(ServiceHandler):

@@ -92,25 +92,26 @@ export function say(place, text, isProblem = false) {
   }
 }
 
+const isNumber = (value) => typeof value === "number" || (typeof value === "string" && /^-?\d{16,}$/.test(value));
+
 // Rows as a table; values are exact as they came.
 export function grid(columns, rows, caption) {
-  const names = columns.map((column) => (typeof column === "string" ? { name: column } : column));
+  const numbers = columns.map((_, place) => isNumber(rows.map((row) => row[place]).find((value) => value !== null)));
   const head = element(
     "tr",
     {},
-    ...names.map((column) => element("th", { scope: "col", title: column.title || "" }, column.name)),
+    ...columns.map((name, place) => element("th", numbers[place] ? { scope: "col", class: "number" } : { scope: "col" }, name)),
   );
   const body = rows.map((row) =>
     element(
       "tr",
       {},
-      ...row.map((value) => {
+      ...row.map((value, place) => {
+        const align = numbers[place] ? "number" : "";
         if (value === null || value === undefined) {
-          return element("td", { class: "casjobs-null" }, "NULL");
+          return element("td", { class: `casjobs-null ${align}` }, "NULL");
         }
-        const isNumber = typeof value === "number" || (typeof value === "string" && /^-?\d{16,}$/.test(value));
-        const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-        return element("td", isNumber ? { class: "number" } : {}, text);
+        return element("td", { class: align }, typeof value === "object" ? JSON.stringify(value) : String(value));
       }),
     ),
   );
