@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from casjobs_service.dialect import types
 from casjobs_service.dialect.arithmetic import scaled, to_number, unscaled
-from casjobs_service.dialect.meaning import CALLS, Call, Meaning, first, fixed
+from casjobs_service.dialect.meaning import CALLS, Call, Meaning, first, fixed, wrap
 from casjobs_service.dialect.types import Type
 from casjobs_service.errors import Kind
 
@@ -141,11 +141,23 @@ def _ranking(name: str, least: int, most: int, returns: Any) -> Call:
 
 def _percentile(name: str) -> Call:
     def rewrite(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> exp.Expr:
-        if not isinstance(node.parent, exp.WithinGroup):
+        within = node.parent
+        if not isinstance(within, exp.WithinGroup):
             raise meaning.fail(f"{name.upper()} needs WITHIN GROUP (ORDER BY …).", node, kind=Kind.SYNTAX)
-        return meaning.call(name, *arguments)
+        if not meaning.duckdb:
+            return meaning.call(name, *arguments)
+        ordered = within.expression.expressions[0]
+        share = arguments[0]
+        if ordered.args.get("desc"):
+            share = exp.Paren(this=exp.Sub(this=exp.Literal.number("1e0"), expression=wrap(share)))
+        value = ordered.this
+        if name == "percentile_cont":
+            value = meaning.cast(value, types.FLOAT)
+        call = meaning.call(name.replace("percentile", "quantile"), value.copy(), share)
+        within.replace(meaning.typed(call, meaning.type(node)))
+        return node
 
-    return Call(1, 1, fixed(types.FLOAT), rewrite, aggregate=True, window=True)
+    return Call(1, 1, fixed(types.FLOAT if name == "percentile_cont" else types.UNKNOWN), rewrite, window=True)
 
 
 def _string_agg(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> exp.Expr:
@@ -167,8 +179,22 @@ def _grouping(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> ex
     return meaning.cast(meaning.call("grouping", *arguments), types.INT)
 
 
+def _identity(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> exp.Expr:
+    """IDENTITY(int, start, step) of SELECT … INTO: rows are numbered."""
+    start, step = (arguments[1:] + [exp.Literal.number(1)] * 2)[:2]
+    rows = exp.Window(this=meaning.call("row_number"))
+    before = exp.Paren(this=exp.Sub(this=rows, expression=exp.Literal.number(1)))
+    number = exp.Add(this=exp.Mul(this=before, expression=wrap(step)), expression=wrap(start))
+    return meaning.cast(exp.Paren(this=number), meaning.type(node))
+
+
+def _identity_type(given: Sequence[Type], arguments: Sequence[exp.Expr]) -> Type:
+    return types.BIGINT if arguments and arguments[0].name.lower() == "bigint" else types.INT
+
+
 CALLS.update(
     {
+        "identity": Call(1, 3, _identity_type, _identity),
         "count": Call(1, 1, fixed(types.INT), _count, aggregate=True, window=True),
         "count_big": Call(1, 1, fixed(types.BIGINT), _count, aggregate=True, window=True),
         "sum": Call(1, 1, _sum_type, _sum, aggregate=True, window=True),

@@ -127,10 +127,8 @@ def _datediff(meaning: Meaning, node: exp.Anonymous, arguments: Arguments) -> ex
     if part == "iso_week":
         raise meaning.fail("iso_week has no difference.", arguments[0], kind=Kind.SYNTAX)
     if part == "week":
-        # T-SQL's weeks begin on Sunday, DuckDB's on Monday.
-        one, other = (
-            exp.Paren(this=exp.Add(this=moment, expression=meaning.call("to_days", 1))) for moment in (one, other)
-        )
+        first, last = (meaning.macro("cj_weeks", moment) for moment in (one, other))
+        return meaning.cast(exp.Paren(this=exp.Sub(this=last, expression=first)), meaning.type(node))
     return meaning.cast(meaning.call("date_diff", unit, one, other), meaning.type(node))
 
 

@@ -120,7 +120,7 @@ def _rows(
     row = exp.column(identifier("rowid"), table=identifier(alias))
     projections = [exp.alias_(row, identifier(ROW), copy=False)]
     projections += [
-        exp.alias_(value, identifier(f"value_{number}"), copy=False) for number, value in enumerate(values, 1)
+        exp.Alias(this=value, alias=identifier(f"value_{number}")) for number, value in enumerate(values, 1)
     ]
     select = exp.Select(expressions=projections, from_=from_)
     if where is not None:

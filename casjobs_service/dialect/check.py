@@ -100,6 +100,50 @@ QUERY = frozenset(
     }
 )
 """Nodes of queries in T-SQL that a pass or a generator knows."""
+ARGUMENTS: dict[type[exp.Expr], frozenset[str]] = {
+    kind: frozenset(keys.split())
+    for kind, keys in {
+        exp.Select: "with_ expressions from_ joins laterals where group having order limit offset distinct into"
+        " options for_",
+        exp.Union: "with_ this expression distinct order limit offset options",
+        exp.Except: "with_ this expression distinct order limit offset options",
+        exp.Intersect: "with_ this expression distinct order limit offset options",
+        exp.Subquery: "this alias joins pivots order limit offset with_",
+        exp.Values: "expressions alias order limit offset",
+        exp.Table: "this db catalog alias joins hints pivots",
+        exp.Join: "this on side kind hint",
+        exp.Lateral: "this alias cross_apply",
+        exp.TableAlias: "this columns",
+        exp.With: "expressions recursive",
+        exp.CTE: "this alias",
+        exp.Window: "this partition_by order spec over",
+        exp.WindowSpec: "kind start start_side end end_side",
+        exp.WithinGroup: "this expression",
+        exp.Group: "expressions rollup cube grouping_sets all",
+        exp.Order: "expressions",
+        exp.Ordered: "this desc nulls_first",
+        exp.Distinct: "expressions",
+        exp.Limit: "expression limit_options",
+        exp.LimitOptions: "percent with_ties rows",
+        exp.Fetch: "direction count limit_options",
+        exp.Offset: "expression",
+        exp.Anonymous: "this expressions",
+        exp.Column: "this table db catalog",
+        exp.Case: "this ifs default",
+        exp.If: "this true",
+        exp.Cast: "this to",
+        exp.TryCast: "this to safe requires_string",
+        exp.Convert: "this expression style safe",
+        exp.Like: "this expression negate",
+        exp.In: "this expressions query",
+        exp.Is: "this expression",
+        exp.Between: "this low high",
+        exp.Star: "",
+        exp.Into: "this temporary",
+        exp.Identifier: "this quoted temporary global_",
+    }.items()
+}
+"""What each node may carry: anything else would be lost without a word."""
 NAMES: dict[type[exp.Expr], tuple[str, str]] = {
     exp.SessionParameter: (
         "Names that start with @@ are not supported.",
@@ -125,7 +169,9 @@ def check(tree: exp.Expr, source: Source, start: int, allowed: frozenset[type[ex
     """
     for node in tree.walk():
         if type(node) in allowed:
-            continue
+            known = ARGUMENTS.get(type(node))
+            if known is None or all(key in known or not value for key, value in node.args.items()):
+                continue
         message, hint = NAMES.get(type(node), ("This is not supported here.", ""))
         error = source.error(message, Kind.UNSUPPORTED, node, hint)
         if error.line is None:

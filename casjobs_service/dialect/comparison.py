@@ -33,6 +33,9 @@ def same_text(meaning: Meaning, node: exp.Expr) -> exp.Expr:
 def align(meaning: Meaning, left: exp.Expr, right: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
     """Both sides of a comparison as T-SQL compares them."""
     one, other = meaning.type(left), meaning.type(right)
+    if isinstance(left, exp.HexString) or isinstance(right, exp.HexString):
+        left, right = _towards(meaning, left, other), _towards(meaning, right, one)
+        one, other = meaning.type(left), meaning.type(right)
     if one.is_string and other.is_string:
         return same_text(meaning, left), same_text(meaning, right)
     return _towards(meaning, left, other), _towards(meaning, right, one)
@@ -57,6 +60,8 @@ def _towards(meaning: Meaning, node: exp.Expr, other: Type) -> exp.Expr:
         return convert(meaning, node, types.DATETIME)
     if kind.kind == "bit" and other.is_number and other.kind != "bit":
         return meaning.typed(exp.Cast(this=node, to=types.INT.node()), types.INT)
+    if other.kind == "binary" and isinstance(node, exp.Literal):
+        return node
     if "binary" in (kind.kind, other.kind) and kind.kind != other.kind:
         raise meaning.fail(f"{kind.kind} cannot be compared with {other.kind}.", node, kind=Kind.DATA)
     if not meaning.duckdb and kind.kind == "decimal" and other.kind == "real":
@@ -213,7 +218,14 @@ def pattern_of(pattern: str, escape: str) -> tuple[str, bool]:
 
 @handles(exp.Like)
 def _like_node(meaning: Meaning, node: exp.Like) -> exp.Expr:
-    return node if isinstance(node.parent, exp.Escape) else _like(meaning, node.this, node.expression, "")
+    if isinstance(node.parent, exp.Escape):
+        return node
+    return _negated(node, _like(meaning, node.this, node.expression, ""))
+
+
+def _negated(node: exp.Like, new: exp.Expr) -> exp.Expr:
+    """``NOT LIKE`` is said in the node of LIKE."""
+    return exp.Not(this=wrap(new)) if node.args.get("negate") else new
 
 
 @handles(exp.Escape)
@@ -221,7 +233,7 @@ def _escape(meaning: Meaning, node: exp.Escape) -> exp.Expr:
     like, escape = node.this, node.expression
     if not isinstance(like, exp.Like) or not isinstance(escape, exp.Literal) or len(escape.name) != 1:
         raise meaning.fail("ESCAPE needs one character.", node, kind=Kind.SYNTAX)
-    return _like(meaning, like.this, like.expression, escape.name)
+    return _negated(like, _like(meaning, like.this, like.expression, escape.name))
 
 
 def _like(meaning: Meaning, value: exp.Expr, pattern: exp.Expr, escape: str) -> exp.Expr:

@@ -17,8 +17,9 @@ from casjobs_service.dialect.infer import Infer
 from casjobs_service.dialect.meaning import DUCKDB, MSSQL, Meaning, call_type
 from casjobs_service.dialect.names import TEMP, Found, Session, identifier
 from casjobs_service.dialect.resolve import Out, Resolver
-from casjobs_service.dialect.shape import limit_rows, name_outputs, reshape
+from casjobs_service.dialect.shape import limit_rows, name_outputs, output_name, reshape
 from casjobs_service.dialect.split import Piece
+from casjobs_service.dialect.tsql import WRITTEN
 from casjobs_service.dialect.types import Type
 from casjobs_service.errors import Kind
 from casjobs_service.plan import Action, Statement, TableName, Upload
@@ -92,6 +93,8 @@ def compile_query(draft: Draft, tree: exp.Expr, *, wanted: Sequence[Type] | None
     """
     session = draft.session
     check(tree, session.source, draft.piece.start)
+    if wanted is not None:
+        cast_hex(tree, wanted)
     infer = Infer(session, call_type)
     resolver = Resolver(session, infer)
     outs = resolver.query(tree)
@@ -179,6 +182,23 @@ def upload(session: Session, tree: exp.Expr, resolver: Resolver, context: str) -
     return list(uploads.values())
 
 
+def cast_hex(tree: exp.Expr, wanted: Sequence[Type]) -> None:
+    """``0x…`` that goes to a column of numbers is a number."""
+    rows: list[list[exp.Expr]] = []
+    if isinstance(tree, exp.Select):
+        rows.append([item.unalias() for item in tree.expressions])
+        source = tree.args.get("from_")
+        if source is not None and isinstance(source.this, exp.Values):
+            rows += [item.expressions for item in source.this.expressions if isinstance(item, exp.Tuple)]
+    for row in rows:
+        for value, kind in zip(list(row), wanted, strict=False):
+            if isinstance(value, exp.HexString) and kind.is_number:
+                new = exp.Cast(this=value.copy(), to=kind.node())
+                for node in new.walk():
+                    node.meta[WRITTEN] = True
+                value.replace(new)
+
+
 def plain_numbers(meaning: Meaning, tree: exp.Expr, outs: list[Out] | None) -> None:
     """A literal such as 10.0 makes a column of doubles, not one of ``decimal(3,1)`` that later values do not fit."""
     if not isinstance(tree, exp.Select):
@@ -213,16 +233,16 @@ def convert_outputs(meaning: Meaning, tree: exp.Expr, outs: list[Out] | None, wa
         for projection, change, kind in zip(list(tree.expressions), changes, wanted, strict=True):
             if change:
                 value = projection.unalias()
-                name = projection.alias_or_name
+                name = output_name(projection)
                 new = exp.Alias(this=convert(meaning, value.copy(), kind), alias=identifier(name) if name else None)
                 projection.replace(new if name else new.this)
         return tree
     names = [identifier(f"c{number}") for number in range(1, len(outs) + 1)]
     values: list[exp.Expr] = []
-    for name, out, kind, change in zip(names, outs, wanted, changes, strict=False):
-        column = meaning.typed(exp.column(name.copy(), table=identifier("rows")), out.type)
+    for title, out, kind, change in zip(names, outs, wanted, changes, strict=False):
+        column = meaning.typed(exp.column(title.copy(), table=identifier("rows")), out.type)
         value = convert(meaning, column, kind) if change else column
-        values.append(exp.Alias(this=value, alias=identifier(out.name or name.name)))
+        values.append(exp.Alias(this=value, alias=identifier(out.name or title.name)))
     alias = exp.TableAlias(this=identifier("rows"), columns=names)
     inner = tree if isinstance(tree, exp.Subquery) else exp.Subquery(this=tree)
     inner.set("alias", alias)
@@ -231,7 +251,9 @@ def convert_outputs(meaning: Meaning, tree: exp.Expr, outs: list[Out] | None, wa
 
 def _fits(given: Type, wanted: Type) -> bool:
     """The engine's own conversion does what T-SQL's does."""
-    if given.kind == wanted.kind and given.kind != "decimal" and not (given.is_string and wanted.length < 0):
+    if given.is_string and wanted.is_string:
+        return not wanted.length or 0 < given.length <= wanted.length
+    if given.kind == wanted.kind and given.kind != "decimal":
         return True
     if "unknown" in (given.kind, wanted.kind) or given.kind == "null":
         return True

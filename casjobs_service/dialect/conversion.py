@@ -28,6 +28,7 @@ _FORMATS = (
     "%Y%m%d %H:%M",
     "%Y%m%d",
     "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%Y %I:%M %p",
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %H:%M",
     "%m/%d/%Y",
@@ -128,7 +129,7 @@ def convert(meaning: Meaning, node: exp.Expr, kind: Type, *, safe: bool = False,
     """
     given = meaning.type(node)
     if isinstance(node, exp.HexString):
-        return _of_hex(meaning, node, kind)
+        return _of_hex(meaning, node, kind, style)
     if given.kind in ("null", "unknown") and kind.kind != "string":
         return meaning.typed(exp.Cast(this=node, to=kind.node()), kind)
     if kind.is_number:
@@ -374,13 +375,16 @@ def _to_binary(meaning: Meaning, node: exp.Expr, given: Type, kind: Type) -> exp
     raise meaning.fail(f"{given.kind} cannot become binary.", node)
 
 
-def _of_hex(meaning: Meaning, node: exp.HexString, kind: Type) -> exp.Expr:
+def _of_hex(meaning: Meaning, node: exp.HexString, kind: Type, style: int | None) -> exp.Expr:
     """``0x…`` as what is wanted."""
     if kind.is_number:
         value = number_of_hex(node)
         if kind.kind == "int" and len(str(node.this)) == 8 and int(str(node.this), 16) >= 1 << 31:
             value = exp.Neg(this=exp.Literal.number((1 << 32) - int(str(node.this), 16)))
         return meaning.typed(exp.Cast(this=value, to=kind.node()), kind)
+    if kind.is_string and style in (1, 2):
+        digits = str(node.this).upper()
+        return meaning.typed(exp.Literal.string(("0x" if style == 1 else "") + digits), kind)
     if kind.is_string:
         value_ = bytes.fromhex(str(node.this).zfill(len(str(node.this)) + len(str(node.this)) % 2))
         return meaning.typed(exp.Literal.string(value_.decode("latin-1")), kind)

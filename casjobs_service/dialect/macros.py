@@ -157,5 +157,8 @@ _macro(
     "CAST(floor((dayofyear(x_) - 1 + dayofweek(date_trunc('year', x_))) / 7) + 1 AS INTEGER)",
 )
 
+# Weeks since the Sunday before 1900: T-SQL counts the Sundays between two dates.
+_macro("cj_weeks(x_)", "CAST(floor(date_diff('day', DATE '1899-12-31', CAST(x_ AS DATE)) / 7) AS BIGINT)")
+
 NEEDS = {"cj_str": ("cj_round",)}
 """Macros that others call."""

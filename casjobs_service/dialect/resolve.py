@@ -22,7 +22,7 @@ TYPE = "t"
 """Key in `meta`: `Type` of an expression's value in T-SQL."""
 OUTS = "outs"
 """Key in `meta` of a query: list of `Out`; missing when it is not known."""
-DATE_PARTS = frozenset({"dateadd", "datediff", "datediff_big", "datename", "datepart", "datetrunc"})
+DATE_PARTS = frozenset({"dateadd", "datediff", "datediff_big", "datename", "datepart", "datetrunc", "identity"})
 """Functions whose first argument is a word."""
 
 

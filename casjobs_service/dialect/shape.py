@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlglot import exp
 
 from casjobs_service.dialect import types
+from casjobs_service.dialect.comparison import as_type
 from casjobs_service.dialect.meaning import Meaning
 from casjobs_service.dialect.names import identifier
 from casjobs_service.dialect.resolve import OUTS
+from casjobs_service.dialect.tsql import WRITTEN
 from casjobs_service.errors import Kind
 
 RANKING = "rank_of_row"
@@ -27,7 +29,7 @@ def reshape(meaning: Meaning, root: exp.Expr) -> exp.Expr:
                     else:
                         node.replace(new)
             case exp.SetOperation():
-                _set_operation(node)
+                _set_operation(meaning, node)
             case exp.Lateral():
                 _apply(node)
     return root
@@ -41,6 +43,8 @@ def _select(meaning: Meaning, node: exp.Select) -> exp.Expr:
     if node.args.get("kind") or node.args.get("operation_modifiers"):
         raise meaning.fail("This form of SELECT is not supported.", node)
     _spell_outputs(node)
+    if group := node.args.get("group"):
+        _with_rollup(group)
     if order := node.args.get("order"):
         _order(meaning, order)
     limit = node.args.get("limit")
@@ -54,6 +58,15 @@ def _select(meaning: Meaning, node: exp.Select) -> exp.Expr:
         if percent or ties:
             return _ranked(meaning, node, limit.expression, bool(percent), bool(ties))
     return node
+
+
+def _with_rollup(group: exp.Group) -> None:
+    """``GROUP BY a, b WITH ROLLUP`` is ``GROUP BY ROLLUP (a, b)``."""
+    for key, kind in (("rollup", exp.Rollup), ("cube", exp.Cube)):
+        for item in group.args.get(key) or []:
+            if not item.expressions:
+                group.set(key, [kind(expressions=[column.copy() for column in group.expressions])])
+                group.set("expressions", [])
 
 
 def _order(meaning: Meaning, order: exp.Order) -> None:
@@ -98,7 +111,7 @@ def _ranked(meaning: Meaning, node: exp.Select, count: exp.Expr, percent: bool, 
                 if node.args.get("distinct"):
                     raise meaning.fail("With DISTINCT, ORDER BY needs output columns.", ordered, kind=Kind.SYNTAX)
                 name = f"sort_key_{number}"
-                inner.append("expressions", exp.alias_(value.copy(), identifier(name), copy=False))
+                inner.append("expressions", exp.Alias(this=value.copy(), alias=identifier(name)))
                 key = exp.column(identifier(name), table=identifier("ranked"))
             keys.append(
                 exp.Ordered(this=key, desc=ordered.args.get("desc"), nulls_first=ordered.args.get("nulls_first"))
@@ -137,12 +150,39 @@ def _ranked(meaning: Meaning, node: exp.Select, count: exp.Expr, percent: bool, 
     return outer
 
 
-def _set_operation(node: exp.SetOperation) -> None:
-    """TOP belongs to one of the queries, not to the whole."""
+def _set_operation(meaning: Meaning, node: exp.SetOperation) -> None:
+    """Columns of one type; TOP belongs to one of the queries, not to the whole."""
+    outs = node.meta.get(OUTS)
     for key in ("this", "expression"):
+        side = node.args[key]
+        if outs is not None and WRITTEN in node.meta:
+            _convert_side(meaning, side, [out.type for out in outs])
         side = node.args[key]
         if isinstance(side, exp.Select) and (side.args.get("limit") or side.args.get("order")):
             node.set(key, exp.Subquery(this=side))
+
+
+def _convert_side(meaning: Meaning, side: exp.Expr, kinds: list[types.Type]) -> None:
+    """One query of a UNION, with the types of the whole: numbers and dates win over texts."""
+    side = side.unnest() if isinstance(side, exp.Subquery) else side
+    given = side.meta.get(OUTS) or []
+    if not isinstance(side, exp.Select) or len(side.expressions) != len(kinds):
+        if any(
+            out.type.is_string and not kind.is_string and kind != types.UNKNOWN
+            for out, kind in zip(given, kinds, strict=False)
+        ):
+            raise meaning.fail("The columns of this UNION have different types.", side, "CAST them to one type.")
+        return
+    for projection, kind in zip(list(side.expressions), kinds, strict=True):
+        value = projection.unalias()
+        new = as_type(meaning, value, kind)
+        if new is not value:
+            new = new.copy()
+            if isinstance(projection, exp.Alias):
+                projection.set("this", new)
+            else:
+                name = output_name(projection)
+                projection.replace(exp.Alias(this=new, alias=identifier(name)) if name else new)
 
 
 def _apply(node: exp.Lateral) -> None:
@@ -158,6 +198,11 @@ def _apply(node: exp.Lateral) -> None:
         else:
             join.set("side", "LEFT")
             join.set("on", exp.true())
+
+
+def output_name(projection: exp.Expr) -> str:
+    """Name of an output column, or nothing."""
+    return projection.alias_or_name if isinstance(projection, exp.Alias | exp.Column) else ""
 
 
 def limit_rows(tree: exp.Expr, count: int) -> exp.Expr:

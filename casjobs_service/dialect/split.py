@@ -128,6 +128,8 @@ def _starts(piece: Piece, tokens: list[Token], index: int, word: str) -> bool:
             )
         case "IF":
             return first not in ("DROP", "ALTER") or previous not in OBJECTS
+        case "FETCH":
+            return previous not in ("ROW", "ROWS")
         case "OPEN" | "CLOSE" | "SAVE" | "BACKUP" | "KILL" | "BULK" | "CHECKPOINT" | "RESTORE" | "SHUTDOWN" | "THROW":
             # Only words in T-SQL: elsewhere they are names.
             return "\n" in _between(tokens, index) or previous in ("", ")")

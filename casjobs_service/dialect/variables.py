@@ -141,7 +141,7 @@ def assign(draft: Draft, name: exp.Parameter, value: exp.Expr, query: exp.Select
             name,
             "Use sum(…) or STRING_AGG(…).",
         )
-    aliased = exp.alias_(value.copy(), exp.to_identifier("value", quoted=True), copy=False)
+    aliased = exp.Alias(this=value.copy(), alias=exp.to_identifier("value", quoted=True))
     select.set("expressions", [aliased])
     for node in (select, aliased):
         node.meta[WRITTEN] = True
