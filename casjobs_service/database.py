@@ -17,7 +17,7 @@ import alembic.command
 import alembic.config
 from sqlalchemy import create_engine, event, func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from casjobs_service.errors import Kind, QueryError
@@ -52,9 +52,7 @@ def threaded(
         def run() -> _R:
             try:
                 return method(self, *args, **kwargs)
-            except IntegrityError:
-                raise
-            except DBAPIError as error:
+            except (OperationalError, InterfaceError, InternalError) as error:
                 log.error("%s: %s", method.__name__, error.orig)
                 raise StoreError from error
 

@@ -82,6 +82,7 @@ class Scheduler(LoggingConfigurable):
         config=True
     )
     per_user = Integer(1, help="Long jobs of one user that run at once.").tag(config=True)
+    waiting_per_user = Integer(5000, help="Long jobs of one user that may wait; more are refused.").tag(config=True)
     attempts = Integer(2, help="How often a job is started when the service or its worker dies while it runs.").tag(
         config=True
     )
@@ -147,8 +148,15 @@ class Scheduler(LoggingConfigurable):
 
         Raises
         ------
-        StoreError
+        QueryError
+            The user has too many waiting, or the database does not work.
         """
+        if await self.store.waiting(user.id) >= self.waiting_per_user:
+            raise QueryError(
+                f"{self.waiting_per_user} jobs of yours wait already.",
+                Kind.LIMIT,
+                hint="Wait until some have ended, or do more in one job.",
+            )
         job = await self.store.add(
             user.id,
             kind=JobKind.LONG,
@@ -199,7 +207,7 @@ class Scheduler(LoggingConfigurable):
         """Cancel a job of any kind that this service runs; what has ended stays as it is. The job afterwards."""
         job = await self.store.cancel(job_id)
         self.changed(job_id)
-        if job is not None and not job.ended and job_id in self.live:
+        if job is not None and job.status in {Status.CANCELING, Status.CANCELED} and job_id in self.live:
             await self.live[job_id].stop(cancelled())
         return job
 
@@ -283,7 +291,7 @@ class Scheduler(LoggingConfigurable):
             self._wake.set()
             return False if taken else None
         job.seconds = seconds
-        run = Run(job, user, self._terms(), outcome)
+        run = Run(job, user, self.terms, outcome)
         renice(session.process.pid, self.nice)
         self._launch(run, run.go_on(stack, session, feed))
         return True
@@ -306,13 +314,14 @@ class Scheduler(LoggingConfigurable):
         """Give back what runs: the next service runs it from the beginning, and it does not count as an attempt."""
         self._stopping = True
         self._wake.set()
-        dispatch, *others = self._loops
-        for loop in others:
-            loop.cancel()
-        # Not cancelled: what it has claimed must be given back.
-        await asyncio.wait({dispatch}, timeout=10)
+        if self._loops:
+            dispatch, *others = self._loops
+            for loop in others:
+                loop.cancel()
+            # Not cancelled: what it has claimed must be given back.
+            await asyncio.wait({dispatch}, timeout=10)
+            await asyncio.gather(*others, return_exceptions=True)
         await asyncio.gather(*(run.give_back() for run in self._runs.values()))
-        await asyncio.gather(*others, return_exceptions=True)
         with contextlib.suppress(StoreError):
             await self.store.give_back(self.owner)
 
@@ -331,7 +340,9 @@ class Scheduler(LoggingConfigurable):
         run.task.add_done_callback(ended)
         self.changed(job_id)
 
-    def _terms(self) -> Terms:
+    @property
+    def terms(self) -> Terms:
+        """What its jobs have in common."""
         keep = datetime.timedelta(days=self.result_days)
         return Terms(self.store, self.kept, self.owner, self.attempts, keep, self.log)
 
@@ -352,7 +363,7 @@ class Scheduler(LoggingConfigurable):
                     if claimed is None:
                         break
                     job, user = claimed
-                    run = Run(job, user, self._terms())
+                    run = Run(job, user, self.terms)
                     session = functools.partial(self._session, user, job.groups, job.seconds)
                     self._launch(run, run.go(contextlib.AsyncExitStack(), session))
                 # Somebody may have cancelled at another service.

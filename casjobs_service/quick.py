@@ -19,7 +19,7 @@ from casjobs_service.limits import Limits
 from casjobs_service.models import Job, JobKind, Status, User, cancelled, now
 from casjobs_service.places import Busy, Places
 from casjobs_service.queue import Scheduler, renice
-from casjobs_service.run import RETRY, request, verdict
+from casjobs_service.run import request, settle, verdict
 from casjobs_service.store import StoreError
 from casjobs_service.worker.pool import UserSpace
 from casjobs_service.worker.session import Session
@@ -77,7 +77,11 @@ class Line:
         if self._why is not None or session is None:
             raise self._why or cancelled()
         self._session = session
+        self.stack.callback(self._closed)
         return session
+
+    def _closed(self) -> None:
+        self._session = None
 
     @property
     def recorded(self) -> Job:
@@ -156,7 +160,7 @@ class Quick(LoggingConfigurable):
         output
             ``format``, ``compression``, ``result``, for the worker.
         seconds, longest
-            The context's own limits of quick and of long queries.
+            The context's own limits of quick and of long queries; None where it has none.
         queue_on_timeout
             Go on in the long queue when the time is over. The result is then complete before its first byte is sent.
 
@@ -171,7 +175,7 @@ class Quick(LoggingConfigurable):
             `places.Busy` if there are too many.
         """
         groups = sorted(groups)
-        limit = min(seconds or self.seconds, self.seconds)
+        limit = seconds or self.seconds
         fields = {
             "kind": JobKind.QUICK,
             "query": query,
@@ -343,10 +347,15 @@ class Quick(LoggingConfigurable):
 
     async def _hand_over(self, session: Session, line: Line, job: Job, feed: Feed, most: float) -> bool:
         stack = line.stack.pop_all()
-        adopted = await self.scheduler.adopt(job, line.user, most, session, feed, line.outcome, stack)
-        if adopted is None:
-            await self._end(job, line, verdict(cancelled()))
-            raise cancelled()
+        try:
+            adopted = await self.scheduler.adopt(job, line.user, most, session, feed, line.outcome, stack)
+            if adopted is None:
+                raise cancelled()
+        except QueryError as error:
+            feed.close()
+            await stack.aclose()
+            await self._end(job, line, verdict(error))
+            raise
         return adopted
 
     async def _end_when_added(self, adding: asyncio.Task[Job], line: Line) -> None:
@@ -355,12 +364,7 @@ class Quick(LoggingConfigurable):
 
     async def _end(self, job: Job, line: Line, columns: dict[str, Any]) -> None:
         """Write it into the history."""
-        while True:
-            try:
-                await self.store.end(job.id, self.scheduler.owner, **{**line.outcome.fields, **columns})
-                break
-            except StoreError:
-                await asyncio.sleep(RETRY)
+        await settle(job, self.scheduler.terms, {**line.outcome.fields, **columns})
         if self.scheduler.live.get(job.id) is line:
             del self.scheduler.live[job.id]
         self.scheduler.changed(job.id)

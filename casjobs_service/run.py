@@ -141,7 +141,7 @@ class Run:
             self._settled = True
             self._session = None
         if not self._given_back:
-            await self._record(columns)
+            await settle(self.job, self._terms, {**self._outcome.fields, **columns})
 
     def _failed(self, error: QueryError) -> dict[str, Any]:
         if self._why is not None:
@@ -187,17 +187,23 @@ class Run:
         until = now() + self._terms.keep if kept else None
         return {"status": Status.FINISHED, "results": kept, "results_until": until, "fraction": None}
 
-    async def _record(self, columns: dict[str, Any]) -> None:
-        store, owner = self._terms.store, self._terms.owner
-        while True:
-            try:
-                if columns["status"] != Status.READY:
-                    if not await store.end(self.job.id, owner, **{**self._outcome.fields, **columns}):
-                        self._terms.log.warning("Job %s: another service has it now", self.job.id)
-                    return
-                if await store.retry(self.job.id, owner):
+
+async def settle(job: Job, terms: Terms, columns: dict[str, Any]) -> None:
+    """Write down what has become of a job, as soon as the database takes it."""
+    while True:
+        try:
+            if columns["status"] == Status.READY:
+                if await terms.store.retry(job.id, terms.owner):
                     return
                 columns = verdict(cancelled())
-            except StoreError:
-                # It would all be done again: so keep it in mind until it can be written down.
-                await asyncio.sleep(RETRY)
+            if not await terms.store.end(job.id, terms.owner, **columns):
+                terms.log.warning("Job %s: another service has it now", job.id)
+            return
+        except StoreError:
+            # It would all be done again: so keep it in mind until it can be written down.
+            await asyncio.sleep(RETRY)
+        except Exception:
+            terms.log.exception("Job %s: its end cannot be recorded", job.id)
+            if set(columns) == {"status", "error"}:
+                return  # its lease runs out
+            columns = verdict(QueryError("The service has failed.", Kind.INTERNAL))

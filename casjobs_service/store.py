@@ -275,6 +275,12 @@ class Store(Database):
             return database.scalar(select(running_of(user_id))) or 0
 
     @threaded
+    def waiting(self, user_id: int) -> int:
+        """How many long jobs of a user wait."""
+        with self.reading() as database:
+            return database.scalar(select(func.count()).where(*is_waiting(), Job.user_id == user_id)) or 0
+
+    @threaded
     def to_queue(self, job_id: int, owner: str, *, running: bool, **fields: Any) -> bool:
         """Make a quick query that runs a long job: one that goes on, or one that waits."""
         waits = {"status": Status.READY, "attempts": 0, "owner": "", "lease_until": None, "time_start": None}

@@ -22,9 +22,9 @@ from tests.casjobs.queue_support import (
     SECONDS,
     Service,
     ServiceProcess,
-    large,
     eventually,
     is_dead,
+    large,
     service,
     worker_of,
 )
@@ -45,7 +45,7 @@ async def parts(shared: Service) -> AsyncIterator[Service]:
         for job in await shared.store.jobs(user.id, status=[Status.READY, Status.STARTED, Status.CANCELING]):
             await shared.scheduler.cancel(job.id)
             await shared.ended(job)
-    for name in ("running", "per_user", "attempts", "result_days", "queues"):
+    for name in ("running", "per_user", "attempts", "result_days", "queues", "waiting_per_user"):
         setattr(shared.scheduler, name, before[name])
 
 
@@ -199,6 +199,19 @@ async def test_the_estimate_chooses_the_queue(parts: Service) -> None:
     assert parts.scheduler.time_limit(9999, longest=90) == 90
 
 
+async def test_nobody_fills_the_queue(parts: Service) -> None:
+    user = await somebody(parts)
+    blocker = await parts.until(await parts.submit(user, RUNAWAY), started)
+    parts.scheduler.waiting_per_user = 2
+    for _ in range(2):
+        await parts.submit(user, "select 1 as x")
+    with pytest.raises(QueryError, match="2 jobs of yours wait") as raised:
+        await parts.submit(user, "select 1 as x")
+    assert raised.value.kind == Kind.LIMIT
+    await parts.submit(await somebody(parts), "select 1 as x")
+    await parts.scheduler.cancel(blocker.id)
+
+
 async def test_the_time_of_a_queue_ends_a_job(parts: Service) -> None:
     parts.scheduler.queues = {"short": 0.005}
     job = await parts.ended(await parts.submit(await somebody(parts), RUNAWAY))
@@ -294,39 +307,28 @@ async def reached(store: Store, job: Job, status: Status, attempts: int = 1) -> 
     return found_
 
 
-async def test_what_a_killed_job_has_written_is_not_written_again(process: ServiceProcess, store: Store) -> None:
+async def test_a_killed_service_runs_its_jobs_again_writes_nothing_twice_and_a_stopped_one_gives_them_back(
+    process: ServiceProcess, store: Store
+) -> None:
     numbers = await queued(store, "select 7 as n into MyDB.numbers")
     script = ["insert into MyDB.numbers select n + 1 from MyDB.numbers", SECONDS, "select * from MyDB.numbers"]
-    job = await queued(store, "; ".join(script))
+    job, other = await queued(store, "; ".join(script)), await queued(store, RUNAWAY, "bob")
     process.start()
     await reached(store, numbers, Status.FINISHED)
 
-    async def is_in_the_slow_statement() -> bool:
+    async def has_written() -> bool:
         found = await store.job(job.id)
         return found is not None and found.statement == 2
 
-    await eventually(is_in_the_slow_statement)
+    await eventually(has_written)
     process.kill()
-    process.start()
-    job = await reached(store, job, Status.FINISHED)
-    assert (job.attempts, [result["rows"] for result in job.results]) == (2, [1, 2])
-
-
-async def test_a_killed_service_runs_its_jobs_again_and_a_stopped_one_gives_them_back(
-    process: ServiceProcess, store: Store
-) -> None:
-    job, other = await queued(store, SECONDS), await queued(store, RUNAWAY, "bob")
-    process.start()
-    await reached(store, job, Status.STARTED)
-    await reached(store, other, Status.STARTED)
-    process.kill()
-    assert (await reached(store, job, Status.STARTED)).attempts == 1  # nobody has noticed yet
+    assert (await reached(store, other, Status.STARTED)).attempts == 1  # nobody has noticed yet
     process.start()
     await reached(store, other, Status.STARTED, attempts=2)
     job = await reached(store, job, Status.FINISHED)
-    assert (job.rows, job.attempts, len(job.results)) == (1, 2, 1)
+    assert (job.attempts, [result["rows"] for result in job.results]) == (2, [1, 2])
     process.kill(signal.SIGTERM)
-    assert (await reached(store, other, Status.READY)).attempts == 1  # stopping is no attempt
+    assert (await reached(store, other, Status.READY)).attempts == 1  # to be stopped is no attempt
     process.start()
     await reached(store, other, Status.STARTED, attempts=2)
     process.kill()
