@@ -7,10 +7,12 @@ the plan of its first run, because its own tables have changed what its text wou
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from dataclasses import asdict
 from typing import Any
 
 from casjobs_service.catalog import Column
+from casjobs_service.errors import Kind, QueryError
 from casjobs_service.plan import Action, Statement, TableName, Upload
 from casjobs_service.worker.engine import Engine, quoted
 
@@ -51,6 +53,44 @@ def read(engine: Engine, database: str, job: int) -> tuple[dict[int, int | None]
     )
     plan = next((text for _, _, text in found if text), None)
     return {index: rows for index, rows, _ in found}, [_statement(item) for item in json.loads(plan)] if plan else None
+
+
+def repeated(plan: list[Statement], done: Container[int]) -> set[int]:
+    """Statements that a second run leaves out, beside those that are done.
+
+    Temporary tables, variables and results have died with the first run. They are made again, unless nothing needs
+    them any more.
+
+    Raises
+    ------
+    QueryError
+        Something is needed that cannot be made again: it was read from a table that the job itself has changed since.
+    """
+    skipped = set()
+    for index, statement in enumerate(plan):
+        if index in done:
+            continue
+        later = {plan[other].target for other in range(index + 1, len(plan)) if other in done}
+        if not later.intersection(statement.reads):
+            continue
+        rest = [plan[other] for other in range(index + 1, len(plan)) if other not in done and other not in skipped]
+        if statement.action is Action.SELECT or any(_uses_session(other) for other in rest):
+            raise QueryError(
+                f"The server was restarted while this query ran. What it has written up to line "
+                f"{max(plan[other].line for other in range(len(plan)) if other in done)} is there; the rest cannot be "
+                "repeated exactly, because it depends on tables that have changed since.",
+                Kind.INTERNAL,
+                line=statement.line,
+                column=statement.column,
+                hint="Submit the rest again.",
+            )
+        skipped.add(index)
+    return skipped
+
+
+def _uses_session(statement: Statement) -> bool:
+    text = statement.sql.lower()
+    return '"temp"' in text or "temp.main" in text or "getvariable(" in text
 
 
 def _statement(item: dict[str, Any]) -> Statement:

@@ -28,6 +28,9 @@ from casjobs_service.worker.session import Session
 
 __all__ = ["ContextSource", "UserSpace", "Workers"]
 
+CLAIM_SECONDS = 5.0
+"""How long a service that was killed may take to be gone."""
+
 ATTEMPTS = 5
 """So many workers in turn may die before they are of use; then the fault is not theirs."""
 
@@ -306,7 +309,7 @@ class Workers(LoggingConfigurable):
         A service that was killed has gone when the kernel says so; that may take a moment.
         """
         self._lock_file = (self.directory / "sessions.lock").open("wb")
-        for _ in range(50):
+        for _ in range(int(CLAIM_SECONDS * 10)):
             try:
                 fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -65,7 +65,8 @@ class Script:
         self._databases = worker.databases
         self._request = request
         self._job: int | None = request.get("job")
-        self._done: dict[tuple[str, int], int | None] = {}
+        self._done: dict[int, int | None] = {}
+        self._skipped: set[int] = set()
         self._rows = 0
         self._at = 0
 
@@ -102,8 +103,10 @@ class Script:
         with self._databases.using(wishes, keep=True):
             for database in wishes:
                 done, statements = journal.read(self._engine, database, self._job)
-                self._done.update({(database, index): rows for index, rows in done.items()})
+                self._done |= done
                 found = found or statements
+        if found is not None:
+            self._skipped = journal.repeated(found, self._done)
         return found
 
     def _collected(self, statements: list[Statement]) -> list[Statement]:
@@ -206,8 +209,10 @@ class Script:
     def _other(self, index: int, statement: Statement) -> int | None:
         """A statement that returns nothing; its number of rows."""
         target = statement.target
-        if target is not None and (target.database, index) in self._done:
-            return self._done[target.database, index]
+        if index in self._done:
+            return self._done[index]
+        if index in self._skipped:
+            return None
         match statement.action:
             case Action.INTO if _temporary(target):
                 return self._temporary(statement, "CREATE TEMP TABLE {} AS FROM {}")
