@@ -20,6 +20,7 @@ from casjobs_service.dialect.spatial_zones import (
     box,
     number,
     parse,
+    quoted,
     real,
 )
 
@@ -223,7 +224,7 @@ def _join(
     *_, index, side, place = max(choices, key=lambda choice: choice[:3])
     if index < max(used[1 - side] | limits):
         _swap(select, items)
-    _make_lateral(items[index], near, side, place)
+    _make_lateral(items[index], near, side, place, _wanted(select, items[index]))
     return index
 
 
@@ -242,7 +243,19 @@ def _place(item: Item, position: tuple[exp.Expr, exp.Expr]) -> Place:
     return Place(texts[0], texts[1], _UNORDERED, False)
 
 
-def _make_lateral(item: Item, near: Near, side: int, place: Place) -> None:
+def _wanted(select: exp.Select, item: Item) -> str:
+    """Columns of a table that a query uses; what is joined must not carry the others along."""
+    if any(isinstance(star.parent, exp.Select | exp.Column) for star in select.find_all(exp.Star)):
+        return f"{OBJECTS}.*"
+    inner = [node.alias_or_name for node in select.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.CTE)]
+    if inner.count(item.alias) > 1:
+        # A query inside has another table of that name.
+        return f"{OBJECTS}.*"
+    names = {column.name: None for column in select.find_all(exp.Column) if column.table == item.alias}
+    return ", ".join(f"{OBJECTS}.{quoted(name)}" for name in names) or "1"
+
+
+def _make_lateral(item: Item, near: Near, side: int, place: Place, wanted: str) -> None:
     ra, dec = near.positions[1 - side]
     search = around_each(place, near.value)
     # A little wider, so that the user's condition decides at its border.
@@ -251,7 +264,7 @@ def _make_lateral(item: Item, near: Near, side: int, place: Place) -> None:
         expression=exp.Literal.number(real(60 * SLACK)),
     )
     query = parse(
-        f"SELECT {OBJECTS}.* FROM {search.joins} WHERE {search.condition}",  # noqa: S608
+        f"SELECT {wanted} FROM {search.joins} WHERE {search.condition}",  # noqa: S608
         {"ss_ra": ra, "ss_dec": dec, "ss_r": wider},
     )
     alias = item.node.args.get("alias")
