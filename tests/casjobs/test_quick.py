@@ -24,7 +24,9 @@ CSV = {"format": "csv"}
 
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    async with service(tmp_path_factory.mktemp("quick"), quick={"running": 4, "per_user": 2}) as running:
+    async with service(
+        tmp_path_factory.mktemp("quick"), quick={"running": 4, "per_user": 2, "wait_seconds": 300.0}
+    ) as running:
         yield running
 
 
