@@ -15,7 +15,6 @@ _ORDER = ("photo", "spectro", "survey", "products", "apogee_manga", "external", 
 
 TYPES = {
     "bigint": "BIGINT",
-    "id": "BIGINT",
     "int": "INTEGER",
     "smallint": "SMALLINT",
     # SQL Server's has 8 bits without a sign, and so would overflow where scripts subtract.
@@ -37,7 +36,7 @@ UNITS = {
 }
 
 _BAND_UCD = {"u": "em.opt.U", "g": "em.opt.B", "r": "em.opt.R", "i": "em.opt.I", "z": "em.opt.I"}
-_HEADER = re.compile(r"(table|view) (\w+)(?: (from|of) (\w+))?(?: where ([^:]*))?(?: as (SELECT .*))?: (.*)")
+_HEADER = re.compile(r"(table|view) (\w+)(?: (?:from|of) (\w+))?(?: where ([^:]*))?: (.*)")
 _PATTERN = re.compile(r"\{([^{}]*)\}")
 _SPLIT = re.compile(r",\s*(?![^{]*\})")
 
@@ -97,7 +96,7 @@ def read(paths: Iterable[Path], words: Mapping[str, str] | None = None) -> dict[
                 line = line.replace(f"{{{word}}}", meaning)
             try:
                 if match := _HEADER.fullmatch(line):
-                    kind, name, _, base, where, _, description = match.groups()
+                    kind, name, base, where, description = match.groups()
                     current = Definition(name, kind, base or "", (where or "").strip(), description)
                     if name.lower() in lower:
                         raise SchemaError(f"{name} is there twice")
