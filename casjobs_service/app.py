@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from traitlets import Float, Integer, Unicode, default
+from traitlets import Bool, Float, Integer, Unicode, default
 from traitlets.config import Application, PyFileConfigLoader
 
 from casjobs_service import pages
@@ -76,6 +76,13 @@ class CasJobs(Application):
         The default is an SQLite file in the deployment's ``casjobs`` directory. PostgreSQL, for instance::
 
             c.CasJobs.store_url = "postgresql://casjobs:password@db.example.org/casjobs"
+        """,
+    ).tag(config=True)
+
+    demo_data = Bool(
+        True,
+        help="""
+        Whether `sciserver up` loads the demonstration data: OpenNGC, Hipparcos, and both in the shape of SDSS.
         """,
     ).tag(config=True)
 

@@ -17,7 +17,9 @@ from typing import Any
 
 from docker.errors import DockerException
 
-from sciserver_cli import doctor, engine_setup, processes
+from casjobs_service.contexts import Contexts
+from casjobs_service.demo import loading
+from sciserver_cli import contexts, data, doctor, engine_setup, processes
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_spawner import images
@@ -109,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=user_lock, locked=locked)
         command.add_argument("name", metavar="NAME", help="user name")
 
+    contexts.add_parser(commands, common)
+    data.add_parser(commands, common)
+
     image = commands.add_parser("image", help="Images of the notebook servers.").add_subparsers(required=True)
     command = image.add_parser(
         "build", help="Build an image and those it is based on.", description="Build an image.", parents=[common]
@@ -161,8 +166,10 @@ def up(options: argparse.Namespace) -> Result:
     _check_port_unless_ours(deployment, options)
     deployment = prepare(deployment)
     # Also makes the secrets that the configuration names, which the proxy reads from their files.
-    processes.check_config()
-    _progress("Starting portal, proxy and hub")
+    config = processes.check_config()
+    if config.CasJobs.get("demo_data", True):
+        loading.ensure_demo(Contexts.of(deployment), _progress)
+    _progress("Starting portal, proxy, hub and CasJobs")
     supervisor = processes.Supervisor(deployment)
     supervisor.start(foreground=options.foreground)
     processes.wait_answers(deployment, supervisor)

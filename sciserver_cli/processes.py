@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
-from traitlets.config.loader import PyFileConfigLoader
+from traitlets.config.loader import Config, PyFileConfigLoader
 
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import SERVICES, SOURCE, Deployment, proxy_command
@@ -232,7 +232,7 @@ def _fingerprint(deployment: Deployment) -> str:
     return digest.hexdigest()
 
 
-def check_config() -> None:
+def check_config() -> Config:
     """Read the configuration as hub and services will.
 
     Raises
@@ -241,7 +241,7 @@ def check_config() -> None:
         It fails: names the file and the line.
     """
     try:
-        PyFileConfigLoader(CONFIG_FILE.name, path=str(CONFIG_FILE.parent)).load_config()
+        return PyFileConfigLoader(CONFIG_FILE.name, path=str(CONFIG_FILE.parent)).load_config()
     except Exception as error:  # whatever the site's own code raises
         if isinstance(error, SyntaxError):
             place = f"{error.filename}, line {error.lineno}"

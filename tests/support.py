@@ -71,6 +71,8 @@ class Platform:
     def configure(self, text: str) -> None:
         """Site settings, read at the next `up`."""
         self.deployment.make_directories()
+        # It takes its time, and its tests are elsewhere.
+        text = f"c.CasJobs.demo_data = False\n{text}"
         (self.deployment.config_dir / "test.py").write_text(text)
 
     def up(self) -> dict[str, Any]:

@@ -20,8 +20,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def deploy(home: Path, configuration: str = "") -> Iterator[Platform]:
     """A running deployment; afterwards nothing of it is left on the engine."""
     platform = Platform(home)
-    if configuration:
-        platform.configure(configuration)
+    platform.configure(configuration)
     try:
         platform.up()
         yield platform
