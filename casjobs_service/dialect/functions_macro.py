@@ -57,7 +57,8 @@ class Macro:
         # Literals like 185.5 are decimals, whose arithmetic is another one.
         types = {f"{column.name}_": column.type for column in self.parameters if column.type != "ANY"}
         body = re.sub(r"\b\w+_\b", lambda name: _typed(name[0], types), self.body) if types else self.body
-        return f"CREATE OR REPLACE TEMP MACRO {self.call}({', '.join(parameters)}) AS ({body})"
+        value = f"({body})" if self.returns == "ANY" else f"CAST(({body}) AS {self.returns})"
+        return f"CREATE OR REPLACE TEMP MACRO {self.call}({', '.join(parameters)}) AS {value}"
 
     def accepts(self, count: int) -> bool:
         """Whether it can be called with `count` arguments."""
