@@ -103,6 +103,8 @@ def edit(contexts: Contexts, name: str, *, threads: int | None = None) -> Iterat
                 connection.execute(f"ATTACH {literal(str(file))} AS {quoted(context.name)}")
                 connection.execute(f"USE {quoted(context.name)}")
                 connection.execute("SET TimeZone = 'UTC'")
+                # How far a statement is can be asked; the bar itself would be among the command's results.
+                connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
                 draft = Draft(connection, context.name)
                 yield draft
                 connection.execute("CHECKPOINT")

@@ -116,6 +116,8 @@ def open_csv(path: Path, memory: int) -> Iterator[tuple[pa.Schema, Iterator[pa.R
     connection = duckdb.connect(config={"memory_limit": f"{memory}B"})
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        # It would be written on standard output, between the results of a command.
+        connection.execute("SET enable_progress_bar = false")
         plan = plan_csv(connection, [path])
         reader = connection.sql(plan.sql).to_arrow_reader(BATCH_ROWS)
         schema = checked_names(
@@ -157,7 +159,7 @@ def _lines(path: Path) -> TextIO:
 
 
 def _header(path: Path) -> tuple[list[str], str, int]:
-    """Names, delimiter, and how many lines come before the first row."""
+    """Names, delimiter, and how many rows come before the first of data."""
     with path.open("rb") as raw:
         start = raw.read(4)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -178,7 +180,6 @@ def _header(path: Path) -> tuple[list[str], str, int]:
                 file.readline()
             rows = csv.reader(iter(file.readline, ""), delimiter=delimiter, strict=True)
             names = next(rows)
-            after = skipped + rows.line_num
     except UnicodeDecodeError as error:
         # Files are read in pieces: the fault need not be in the first line.
         raise _no_utf8(path) from error
@@ -193,7 +194,8 @@ def _header(path: Path) -> tuple[list[str], str, int]:
     names = [name or f"Column{number}" for number, name in enumerate(names, 1)]
     if len(names) > MOST_COLUMNS:
         raise QueryError(f"The file has {len(names)} columns, and a table can have {MOST_COLUMNS}.", Kind.DATA)
-    return names, delimiter, after
+    # Rows, as DuckDB counts: a name can have a line break.
+    return names, delimiter, skipped + 1
 
 
 def _outside_quotes(line: str) -> str:

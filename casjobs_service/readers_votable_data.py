@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -183,67 +184,77 @@ class Rows:
 
     def _batches(self) -> list[pa.RecordBatch]:
         content = bytes(self._bytes)
-        if self._fixed is not None:
-            rows = len(content) // self._fixed.itemsize
-            used = rows * self._fixed.itemsize
-            data = np.frombuffer(content, self._fixed, rows)
-            columns = [self._fixed_column(number, one, data) for number, one in enumerate(self._fields) if rows]
-        else:
-            starts, used = self._starts(content)
-            rows = len(starts)
-            columns = [self._column(number, one, content, starts) for number, one in enumerate(self._fields) if rows]
-        del self._bytes[:used]
+        place, batches = 0, []
+        while rows := self._rows(content, place):
+            batch, place = rows
+            batches.append(batch)
+        del self._bytes[:place]
         if len(self._bytes) > LONGEST_ROW:
             raise damaged("VOTable", "a row is too long")
-        return [pa.RecordBatch.from_arrays(columns, schema=self._schema)] if rows else []
+        return batches
 
-    def _fixed_column(self, number: int, one: Field, data: npt.NDArray[Any]) -> pa.Array:
-        raw = np.ascontiguousarray(data[f"c{number}"])
-        null = self._null(number, data["flags"])
-        counts = np.full(len(data), one.count)
-        return _binary_column(one, raw.tobytes(), counts, null)
-
-    def _null(self, number: int, flags: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_] | None:
-        if not self._flags:
+    def _rows(self, content: bytes, place: int) -> tuple[pa.RecordBatch, int] | None:
+        """The next whole rows, and where they end."""
+        if self._fixed is not None:
+            count = min((len(content) - place) // self._fixed.itemsize, BATCH_ROWS)
+            starts = place + self._fixed.itemsize * np.arange(count)
+            ends = np.empty((count, 0), "i8")
+            place += count * self._fixed.itemsize
+        else:
+            starts, ends, place = self._variable(content, place)
+        if not len(starts):
             return None
-        is_null: npt.NDArray[np.bool_] = (flags[:, number // 8] >> (7 - number % 8) & 1).astype(bool)
-        return is_null
+        letters = np.frombuffer(content, "u1")
+        columns = []
+        # Place of the next field in each row.
+        at = starts + self._flags
+        variable = 0
+        for number, one in enumerate(self._fields):
+            if one.variable:
+                first, at = at + 4, ends[:, variable]
+                counts = (at - first) // one.size
+                raw = b"".join([content[a:b] for a, b in zip(first.tolist(), at.tolist(), strict=True)])
+                variable += 1
+            else:
+                width = one.count * one.size
+                raw = letters[at[:, None] + np.arange(width)].tobytes()
+                counts, at = np.full(len(starts), one.count), at + width
+            null = None
+            if self._flags:
+                null = (letters[starts + number // 8] >> (7 - number % 8) & 1).astype(bool)
+            columns.append(_binary_column(one, raw, counts, null))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema), place
 
-    def _starts(self, content: bytes) -> tuple[list[list[int]], int]:
-        """For each whole row: where its flags are, and place and count of each field, in one list."""
-        rows: list[list[int]] = []
-        place = used = 0
-        end = len(content)
-        sizes = [(one.variable, one.count, one.size) for one in self._fields]
-        while True:
-            row = [place]
-            place += self._flags
-            for variable, count, size in sizes:
-                if variable:
-                    if place + 4 > end:
-                        return rows, used
-                    count = int.from_bytes(content[place : place + 4], "big")
-                    place += 4
-                row += (place, count)
-                place += count * size
+    def _variable(self, content: bytes, place: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
+        """Starts of the next whole rows, ends of their fields of variable length, and the end of the last row."""
+        # Bytes before each field of variable length, and its values' size.
+        steps: list[tuple[int, int]] = []
+        before = self._flags
+        for one in self._fields:
+            if one.variable:
+                steps.append((before, one.size))
+                before = 0
+            else:
+                before += one.count * one.size
+        starts: list[int] = []
+        ends: list[int] = []
+        used, end = place, len(content)
+        number = int.from_bytes
+        while used < end and len(starts) < BATCH_ROWS:
+            row = []
+            for skip, size in steps:
+                place += skip + 4
                 if place > end:
-                    return rows, used
-            if place == used:
-                return rows, used
-            rows.append(row)
+                    break
+                place += number(content[place - 4 : place], "big") * size
+                row.append(place)
+            place += before
+            if place > end or len(row) < len(steps):
+                break
+            starts.append(used)
+            ends += row
             used = place
-            if used >= end:
-                return rows, used
-
-    def _column(self, number: int, one: Field, content: bytes, starts: list[list[int]]) -> pa.Array:
-        at = 1 + 2 * number
-        counts = np.array([row[at + 1] for row in starts])
-        raw = b"".join([content[row[at] : row[at] + row[at + 1] * one.size] for row in starts])
-        null = None
-        if self._flags:
-            byte, bit = number // 8, 7 - number % 8
-            null = np.array([content[row[0] + byte] >> bit & 1 for row in starts], bool)
-        return _binary_column(one, raw, counts, null)
+        return np.array(starts, "i8"), np.array(ends, "i8").reshape(-1, len(steps)), used
 
 
 def _binary_column(
@@ -251,13 +262,7 @@ def _binary_column(
 ) -> pa.Array:
     ends = np.concatenate(([0], np.cumsum(counts)))
     if one.is_text:
-        coding = "utf-16-be" if one.size == 2 else "utf-8"
-        texts = [
-            # A shorter text ends with NUL.
-            raw[first * one.size : last * one.size].decode(coding, "replace").split("\0", 1)[0]
-            for first, last in pairwise(ends)
-        ]
-        return _time_or_text(one, pa.array(texts, pa.string(), mask=null))
+        return _time_or_text(one, _texts(one, raw, ends, null))
     data = np.frombuffer(raw, NUMBERS[one.datatype][0])
     mask = None
     if one.datatype == "boolean":
@@ -286,3 +291,20 @@ def _binary_column(
         pa.array(values, one.element, mask=mask),
         mask=None if null is None else pa.array(null),
     )
+
+
+def _texts(one: Field, raw: bytes, ends: npt.NDArray[np.int64], null: npt.NDArray[np.bool_] | None) -> pa.StringArray:
+    if one.size == 1 and b"\0" not in raw:
+        valid = None if null is None else pa.array(~null).buffers()[1]
+        offsets = pa.py_buffer(ends.astype("i4"))
+        texts = pa.StringArray.from_buffers(len(ends) - 1, offsets, pa.py_buffer(raw), valid)
+        with suppress(pa.ArrowInvalid):
+            texts.validate(full=True)
+            return texts
+    coding = "utf-16-be" if one.size == 2 else "utf-8"
+    decoded = [
+        # A shorter text ends with NUL.
+        raw[first * one.size : last * one.size].decode(coding, "replace").split("\0", 1)[0]
+        for first, last in pairwise(ends.tolist())
+    ]
+    return pa.array(decoded, pa.string(), mask=null)
