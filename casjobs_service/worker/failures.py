@@ -12,7 +12,7 @@ from casjobs_service.limits import Limits
 from casjobs_service.plan import Statement
 
 _PATH = re.compile(r"[\"']?(?<![\w.)/])(?:/[\w.-]+){2,}[\"']?")
-_PREFIX = re.compile(r"^(?:[A-Z][A-Za-z]*(?: [A-Za-z]+)? Error): ")
+_PREFIX = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
 _LINE = re.compile(r"\n\s*\nLINE \d+:.*", re.DOTALL)
 """DuckDB shows the translated text with a mark; the user has written another one."""
 

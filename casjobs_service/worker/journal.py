@@ -100,7 +100,7 @@ def _statement(item: dict[str, Any]) -> Statement:
             "action": Action(item["action"]),
             "reads": [TableName(**table) for table in item["reads"]],
             "target": TableName(**item["target"]) if item["target"] else None,
-            "columns": [Column(**column) for column in item["columns"]],
+            "columns": [Column(*column) for column in item["columns"]],
             "uploads": [Upload(**upload) for upload in item["uploads"]],
             "positions": [tuple(position) for position in item["positions"]],
         }

@@ -28,7 +28,7 @@ MOUNTS, LANDLOCK = "mounts", "landlock"
 HEADROOM = 1 * GIGABYTE
 """Memory beside the engine's own limit: libraries that format, the translator, the engine's own small structures."""
 SLACK = 64 * MEGABYTE
-"""By how much a database may outgrow its quota while something is being removed from it, bytes."""
+"""By how much a database may outgrow its quota while something is removed from it or committed, bytes."""
 OPEN_FILES = 1024
 PROCESSES = 1024
 """Threads of all queries of one user."""

@@ -30,32 +30,29 @@ class Space:
         self._quota = limits.quota if database == MYDB else limits.scratch
 
     @contextlib.contextmanager
-    def limited(self, *, frees: bool) -> Iterator[None]:
-        """Let the file grow up to the quota, or a little more if the statement only removes something.
+    def transaction(self, *, frees: bool) -> Iterator[None]:
+        """A transaction during which the file may grow up to the quota.
 
-        To be closed before the transaction is: DuckDB sets the file's length then, and takes a refusal badly.
+        Or a little more if it only removes something, and while it is committed: DuckDB writes what it knows about the
+        new rows then, and sets the file's length, and takes a refusal badly.
 
         Raises
         ------
         QueryError
-            The quota is used up.
+            The quota is used up. Nothing was changed.
         """
-        if not frees and self.used() >= self._quota:
-            raise self._full()
+        used = self.used()
+        if not frees and used >= self._quota:
+            raise self._full(used)
         # It may be longer already, with free places in it that can be written again.
-        most = max(self._quota, self._file.stat().st_size) + (SLACK if frees else 0)
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(
-            resource.RLIMIT_FSIZE, (most, before[1]) if before[1] < 0 else (min(most, before[1]), before[1])
-        )
+        most = max(self._quota, self._file.stat().st_size)
         try:
-            yield
+            with _longest_file(most + SLACK), self._engine.transaction(), _longest_file(most + SLACK * frees):
+                yield
         except duckdb.IOException as error:
             if "File too large" in str(error):
-                raise self._full() from error
+                raise self._full(used) from error
             raise
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     def used(self) -> int:
         """Bytes of the database's contents, without what is free in its file."""
@@ -64,11 +61,21 @@ class Space:
         )
         return int(rows[0][0])
 
-    def _full(self) -> QueryError:
-        used = min(self.used(), self._quota) / 1e6
+    def _full(self, used: int) -> QueryError:
         return QueryError(
-            f"There is not enough room in {self._database}: {used:,.0f} MB of {self._quota / 1e6:,.0f} MB are used, "
-            "and this needs more than what is left. Nothing was changed.",
+            f"There is not enough room in {self._database}: {used / 1e6:,.1f} MB of {self._quota / 1e6:,.0f} MB "
+            "are used, and this needs more than what is left. Nothing was changed.",
             Kind.QUOTA,
             hint="Drop tables that you do not need any more, or select fewer rows or columns.",
         )
+
+
+@contextlib.contextmanager
+def _longest_file(size: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size if before[1] < 0 else min(size, before[1]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

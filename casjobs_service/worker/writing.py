@@ -141,7 +141,7 @@ class Writing:
     @contextlib.contextmanager
     def _transaction(self, database: str, *, frees: bool) -> Iterator[None]:
         space = Space(self._engine, self._worker.limits, database, self._databases.file(database))
-        with self._engine.transaction(), space.limited(frees=frees):
+        with space.transaction(frees=frees):
             yield
             self._worker.link.check()
 
