@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from sciserver_common import atomic
 
@@ -19,9 +21,10 @@ OWN = (MYDB, MYSCRATCH)
 """Databases that belong to the user, in the spelling that we show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table, view or table function.
+
+    A tuple, because a large catalogue has 20,000 of them, and each query that names it reads it.
 
     Attributes
     ----------
@@ -106,11 +109,13 @@ class Function:
     description: str = ""
 
 
-@dataclass(slots=True)
 class Catalog:
     """One database: a context, somebody's MyDB or MyScratch.
 
-    Attributes
+    Read from a file, it makes a table when somebody asks for it: SDSS has 300 of them with 16,000 columns, and a query
+    names a few.
+
+    Parameters
     ----------
     database
         Name by which users write it, in the spelling that we show. Names are found in any case.
@@ -118,58 +123,100 @@ class Catalog:
         ``duckdb``, ``postgresql``, ``trino`` or ``mssql``: which SQL it understands.
     """
 
-    database: str
-    engine: str = "duckdb"
-    tables: list[Table] = field(default_factory=list)
-    functions: list[Function] = field(default_factory=list)
+    def __init__(
+        self,
+        database: str,
+        engine: str = "duckdb",
+        tables: list[Table] | None = None,
+        functions: list[Function] | None = None,
+    ) -> None:
+        self.database = database
+        self.engine = engine
+        self.functions = functions or []
+        self._tables: list[Table] | None = tables or []
+        # Of a file: names in small letters, and each table's line until it was made.
+        self._lines: dict[str, bytes | Table] = {}
+
+    @property
+    def tables(self) -> list[Table]:
+        """All of them."""
+        if self._tables is None:
+            self._tables = [table for name in self._lines if (table := self.table(name)) is not None]
+        return self._tables
+
+    @tables.setter
+    def tables(self, tables: list[Table]) -> None:
+        self._tables = tables
 
     def table(self, name: str) -> Table | None:
         """By name, in any case."""
         wanted = name.lower()
-        return next((table for table in self.tables if table.name.lower() == wanted), None)
+        if self._tables is not None:
+            return next((table for table in self._tables if table.name.lower() == wanted), None)
+        found = self._lines.get(wanted)
+        if isinstance(found, bytes):
+            found = self._lines[wanted] = _table(orjson.loads(found))
+        return found
 
     def function(self, name: str) -> Function | None:
         """By name, in any case."""
         wanted = name.lower()
         return next((function for function in self.functions if function.name.lower() == wanted), None)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalog) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Catalog({self.database!r}, {self.engine!r}, {len(self._lines or self.tables)} tables)"
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; a column is an array in the order of its fields."""
+        return {
+            "database": self.database,
+            "engine": self.engine,
+            "functions": [asdict(function) for function in self.functions],
+            "tables": [asdict(table) for table in self.tables],
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Catalog:
         """The opposite of `to_json`."""
-        return cls(
-            value["database"],
-            value["engine"],
-            [
-                Table(
-                    **{
-                        **table,
-                        "columns": [Column(**column) for column in table["columns"]],
-                        "sky": Sky(**table["sky"]) if table["sky"] else None,
-                    }
-                )
-                for table in value["tables"]
-            ],
-            [
-                Function(
-                    **{
-                        **function,
-                        "parameters": [Column(**column) for column in function["parameters"]],
-                        "columns": [Column(**column) for column in function["columns"]],
-                    }
-                )
-                for function in value["functions"]
-            ],
-        )
+        tables = [_table(table) for table in value["tables"]]
+        return cls(value["database"], value["engine"], tables, [_function(each) for each in value["functions"]])
 
     @classmethod
     def load(cls, path: Path) -> Catalog:
         """Read what `save` has written."""
-        return cls.from_json(json.loads(path.read_text()))
+        head, *lines = path.read_bytes().split(b"\n")
+        value = orjson.loads(head + b"]}")
+        catalog = cls(value["database"], value["engine"], None, [_function(each) for each in value["functions"]])
+        catalog._tables = None
+        catalog._lines = {
+            name: line.rstrip(b",") for name, line in zip(value["names"], lines, strict=False) if line != b"]}"
+        }
+        return catalog
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, atomically."""
-        atomic.write_text(path, json.dumps(self.to_json(), separators=(",", ":")))
+        """Write it as JSON, atomically; each table is a line of its own."""
+        value = self.to_json()
+        tables = value.pop("tables")
+        value["names"] = [table["name"].lower() for table in tables]
+        head = _compact({**value, "tables": []}).removesuffix("]}")
+        atomic.write_text(path, "\n".join([head, ",\n".join(map(_compact, tables)), "]}"]))
+
+
+def _compact(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _table(value: dict[str, Any]) -> Table:
+    columns = [Column(*column) for column in value["columns"]]
+    return Table(**{**value, "columns": columns, "sky": Sky(**value["sky"]) if value["sky"] else None})
+
+
+def _function(value: dict[str, Any]) -> Function:
+    parameters = [Column(*column) for column in value["parameters"]]
+    columns = [Column(*column) for column in value["columns"]]
+    return Function(**{**value, "parameters": parameters, "columns": columns})

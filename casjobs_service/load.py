@@ -245,7 +245,7 @@ def _with_units(columns: list[Column], units: Mapping[str, str]) -> list[Column]
     if unknown := named.keys() - {column.name.lower() for column in columns}:
         raise ContextError(f"There is no column {min(unknown)} to give a unit.")
     return [
-        replace(column, unit=standard_unit(named.get(column.name.lower(), column.unit)), type=_type(column.type))
+        column._replace(unit=standard_unit(named.get(column.name.lower(), column.unit)), type=_type(column.type))
         for column in columns
     ]
 

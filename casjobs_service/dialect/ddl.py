@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 
 from sqlglot import exp
 
@@ -15,6 +14,8 @@ from casjobs_service.dialect.infer import Infer
 from casjobs_service.dialect.meaning import DUCKDB, Meaning, call_type
 from casjobs_service.dialect.names import TEMP, Found, find_table, identifier, target
 from casjobs_service.dialect.resolve import Out, Relation, Resolver, Scope
+from casjobs_service.dialect.source import did_you_mean, start_of
+from casjobs_service.dialect.tsql import START, WRITTEN
 from casjobs_service.dialect.types import Type
 from casjobs_service.errors import Kind
 from casjobs_service.plan import Action, Statement, TableName
@@ -167,24 +168,26 @@ def _identity(draft: Draft, name: TableName, node: exp.GeneratedAsIdentityColumn
 
 
 def _table_constraint(draft: Draft, item: exp.Expr) -> str:
-    inner = item
-    if isinstance(item, exp.Constraint):
-        inner = item.expressions[0]
-    match inner:
-        case exp.PrimaryKey():
-            return f"PRIMARY KEY ({_names(inner)})"
-        case exp.UniqueColumnConstraint() if inner.this is not None:
-            return f"UNIQUE ({_names(inner.this)})"
-    raise draft.session.source.error("This constraint is not supported.", Kind.UNSUPPORTED, item)
+    """PRIMARY KEY and UNIQUE over columns."""
+    inner = item.expressions if isinstance(item, exp.Constraint) else [item]
+    primary = any(isinstance(part, exp.PrimaryKey | exp.PrimaryKeyColumnConstraint) for part in inner)
+    unique = any(isinstance(part, exp.UniqueColumnConstraint) for part in inner)
+    names_ = [part for part in item.find_all(exp.Identifier) if part is not item.this]
+    columns = [part for part in names_ if part.find_ancestor(exp.Ordered, exp.Schema)]
+    others = [type(part) for part in inner if not isinstance(part, _KEYS)]
+    if not columns or others or primary == unique:
+        raise draft.session.source.error("This constraint is not supported.", Kind.UNSUPPORTED, item)
+    names = ", ".join(quoted(column.name) for column in columns)
+    return f"{'PRIMARY KEY' if primary else 'UNIQUE'} ({names})"
 
 
-def _names(node: exp.Expr) -> str:
-    names = []
-    for item in node.expressions:
-        while isinstance(item, exp.Ordered):
-            item = item.this
-        names.append(quoted(item.name))
-    return ", ".join(names)
+_KEYS = (
+    exp.PrimaryKey,
+    exp.PrimaryKeyColumnConstraint,
+    exp.UniqueColumnConstraint,
+    exp.ClusteredColumnConstraint,
+    exp.NonClusteredColumnConstraint,
+)
 
 
 def create(draft: Draft, tree: exp.Create) -> list[Statement]:
@@ -192,7 +195,7 @@ def create(draft: Draft, tree: exp.Create) -> list[Statement]:
     session = draft.session
     source = session.source
     kind = str(tree.kind or "").upper()
-    if kind in ("INDEX", "STATISTICS"):
+    if kind.endswith(("INDEX", "STATISTICS")):
         index = tree.this
         if isinstance(index, exp.Index) and isinstance(index.args.get("table"), exp.Table):
             target(session, index.args["table"])
@@ -230,7 +233,7 @@ def _create_view(draft: Draft, tree: exp.Create) -> Statement:
         )
     outs = columns_of(result.outs)
     if columns:
-        outs = [replace(column, name=title) for column, title in zip(outs, columns, strict=False)]
+        outs = [column._replace(name=title) for column, title in zip(outs, columns, strict=False)]
     session.make(name, Table(name.table, outs, kind="view"))
     names = f" ({', '.join(quoted(column) for column in columns)})" if columns else ""
     statement = changing(draft, f"CREATE VIEW {full_name(name)}{names} AS {result.sql}", name)
@@ -329,8 +332,6 @@ def _new_name(draft: Draft, table: Table, name: str, node: exp.Expr | None) -> N
 
 
 def _column_of(draft: Draft, table: Table, name: str, node: exp.Expr | None) -> Column:
-    from casjobs_service.dialect.source import did_you_mean
-
     column = table.column(name)
     if column is None:
         raise draft.session.source.error(
@@ -353,7 +354,7 @@ def _alter_column(draft: Draft, table: Table, name: TableName, action: exp.Alter
         using = f" USING {sql}"
     else:
         using = ""
-    table.columns = [replace(column, type=kind.sql) if other is column else other for other in table.columns]
+    table.columns = [column._replace(type=kind.sql) if other is column else other for other in table.columns]
     statements = [
         changing(draft, f"ALTER TABLE {full} ALTER COLUMN {quoted(column.name)} TYPE {kind.sql}{using}", name)
     ]
@@ -367,8 +368,6 @@ def _alter_column(draft: Draft, table: Table, name: TableName, action: exp.Alter
 
 
 def _written(node: exp.Expr) -> exp.Expr:
-    from casjobs_service.dialect.tsql import WRITTEN
-
     for item in node.walk():
         item.meta[WRITTEN] = True
     return node
@@ -390,7 +389,9 @@ def rename(draft: Draft, old: str, new: str, what: str, at: exp.Expr) -> list[St
         node.set("db", identifier(path[-2]))
     if len(path) > 2:
         node.set("catalog", identifier(path[-3]))
-    node.meta.update(at.meta)
+    place = start_of(at)
+    if place is not None:
+        node.meta[START] = place
     if path[-1].startswith("#"):
         raise session.source.error("Temporary tables cannot be renamed.", Kind.UNSUPPORTED, at)
     found = _existing(draft, node)
@@ -399,7 +400,7 @@ def rename(draft: Draft, old: str, new: str, what: str, at: exp.Expr) -> list[St
     if what == "column":
         column = _column_of(draft, table, column_name, at)
         _new_name(draft, table, new, at)
-        table.columns = [replace(other, name=new) if other is column else other for other in table.columns]
+        table.columns = [other._replace(name=new) if other is column else other for other in table.columns]
         session.make(name, table)
         sql = f"ALTER TABLE {full_name(name)} RENAME COLUMN {quoted(column.name)} TO {quoted(new)}"
         return [changing(draft, sql, name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from casjobs_service.catalog import Column
 from casjobs_service.contexts import Context
 from casjobs_service.handlers.base import Handler, Problem
 from casjobs_service.handlers.streams import output, send
@@ -136,10 +137,11 @@ class Explain(Handler):
 
 def explained(statement: dict[str, Any]) -> dict[str, Any]:
     """What people want to know of a statement."""
-    known = {name: statement[name] for name in ("action", "line", "column", "source", "engine", "sql", "columns")}
+    known = {name: statement[name] for name in ("action", "line", "column", "source", "engine", "sql")}
     target = statement["target"]
     return {
         **known,
+        "columns": [Column(*column)._asdict() for column in statement["columns"]],
         "reads": [f"{table['database']}.{table['table']}" for table in statement["reads"]],
         "target": target and f"{target['database']}.{target['table']}",
         "plan": statement["plan"] or None,
