@@ -104,13 +104,15 @@ def _changed(draft: Draft, node: exp.Table, from_: exp.From | None) -> tuple[Fou
                 return find_table(session, item), item.alias
     target(session, node)
     found = find_table(session, node)
-    if from_ is not None:
-        for item in from_.find_all(exp.Table):
-            if isinstance(item.this, exp.Identifier | exp.Parameter) and not item.alias:
-                name = parts(session, item)
-                if name.table.lower() == found.table.name.lower():
+    same = []
+    for item in from_.find_all(exp.Table) if from_ is not None else []:
+        if isinstance(item.this, exp.Identifier | exp.Parameter):
+            name = parts(session, item)
+            if name.table.lower() == found.table.name.lower():
+                if not item.alias:
                     return found, name.table
-    return found, node.alias
+                same.append(item.alias)
+    return found, same[0] if len(same) == 1 else node.alias
 
 
 def _rows(
@@ -224,6 +226,8 @@ def delete(draft: Draft, tree: exp.Delete) -> Statement:
         if tree.args.get(key):
             raise source.error("This form of DELETE is not supported.", Kind.UNSUPPORTED, draft.piece.start)
     tables = tree.args.get("tables") or []
+    if not node and tables:
+        node, tables = tables[0], []
     if len(tables) > 1 or not isinstance(node, exp.Table):
         raise source.error("DELETE works on one table.", Kind.UNSUPPORTED, draft.piece.start)
     where = tree.args.get("where")

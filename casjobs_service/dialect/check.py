@@ -159,6 +159,24 @@ NAMES: dict[type[exp.Expr], tuple[str, str]] = {
 """What is often tried: what to say."""
 
 
+CLAUSES = {
+    "using": ("USING is not T-SQL.", "Write ON a.x = b.x."),
+    "sample": NAMES[exp.TableSample],
+    "returning": NAMES[exp.Returning],
+    "method": ("This kind of join is not T-SQL.", ""),
+    "qualify": ("QUALIFY is not T-SQL.", "Put the window function into a query in FROM."),
+}
+"""Clauses of other dialects: what to say."""
+
+
+def _odd(node: exp.Expr) -> tuple[str, str] | None:
+    """What to say of a clause that is not allowed."""
+    known = ARGUMENTS.get(type(node), frozenset())
+    return next(
+        (CLAUSES[key] for key, value in node.args.items() if value and key not in known and key in CLAUSES), None
+    )
+
+
 def check(tree: exp.Expr, source: Source, start: int, allowed: frozenset[type[exp.Expr]] = QUERY) -> None:
     """Refuse a tree with a node that is not allowed.
 
@@ -172,7 +190,7 @@ def check(tree: exp.Expr, source: Source, start: int, allowed: frozenset[type[ex
             known = ARGUMENTS.get(type(node))
             if known is None or all(key in known or not value for key, value in node.args.items()):
                 continue
-        message, hint = NAMES.get(type(node), ("This is not supported here.", ""))
+        message, hint = NAMES.get(type(node)) or _odd(node) or ("This is not supported here.", "")
         error = source.error(message, Kind.UNSUPPORTED, node, hint)
         if error.line is None:
             error.line, error.column = source.place(start)

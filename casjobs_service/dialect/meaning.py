@@ -242,14 +242,14 @@ def _call(meaning: Meaning, node: exp.Anonymous) -> exp.Expr:
     schema = node.meta.get("schema")
     arguments = list(node.expressions)
     if schema is None and lower in REFUSED:
-        raise meaning.fail(f"{name} is not supported.", node, REFUSED[lower])
+        raise meaning.fail(f"{name.upper()} is not supported.", node, REFUSED[lower])
     if (call := CALLS.get(lower)) and schema is None:
         if len(arguments) < call.least or (call.most >= 0 and len(arguments) > call.most):
             expected = str(call.least) if call.least == call.most else f"{call.least} to {call.most}"
             if call.most < 0:
                 expected = f"at least {call.least}"
             raise meaning.fail(
-                f"{name} takes {expected} argument{'' if expected == '1' else 's'}, not {len(arguments)}.",
+                f"{name.upper()} takes {expected} argument{'' if expected == '1' else 's'}, not {len(arguments)}.",
                 node,
                 kind=Kind.SYNTAX,
             )

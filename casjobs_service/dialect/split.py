@@ -119,7 +119,9 @@ def _starts(piece: Piece, tokens: list[Token], index: int, word: str) -> bool:
                 return False
             return not (first in ("CREATE", "ALTER") and "TRIGGER" in piece.words) and first != "GRANT"
         case "SET":
-            return not (first == "UPDATE" and "SET" not in piece.words) and first not in ("ALTER",)
+            return not (
+                first in ("UPDATE", "WITH") and "UPDATE" in piece.words and "SET" not in piece.words
+            ) and first not in ("ALTER",)
         case "EXEC" | "EXECUTE":
             return not (first == "INSERT" and not piece.verb) and first not in ("GRANT", "REVOKE", "DENY")
         case "DROP" | "ALTER" | "CREATE":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlglot import exp
 from sqlglot.errors import ParseError
+from sqlglot.tokens import Token, TokenType
 
 from casjobs_service.catalog import Table
 from casjobs_service.dialect import change, ddl, spatial, variables
@@ -14,7 +16,7 @@ from casjobs_service.dialect.check import check
 from casjobs_service.dialect.compile import Draft, columns_of, compile_query
 from casjobs_service.dialect.names import target
 from casjobs_service.dialect.source import did_you_mean
-from casjobs_service.dialect.split import STARTERS
+from casjobs_service.dialect.split import QUOTED, STARTERS, VERBS
 from casjobs_service.dialect.tsql import DIALECT, WRITTEN
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.plan import Action, Statement
@@ -60,6 +62,12 @@ def parse(draft: Draft) -> exp.Expr:
     tokens = draft.piece.tokens
     if draft.piece.first in ("SET", "UPDATE", "SELECT"):
         tokens = variables.expand_assignments(tokens)
+    if draft.piece.first == "DELETE":
+        tokens = _one_from(tokens)
+    if draft.piece.first == "WITH":
+        verb = _verb(tokens)
+        if tokens[verb].text.upper() in ("INSERT", "UPDATE", "DELETE"):
+            return _with(draft, tokens, verb)
     try:
         trees = DIALECT.parser().parse(tokens, source.text)
     except ParseError as error:
@@ -69,6 +77,38 @@ def parse(draft: Draft) -> exp.Expr:
     for node in trees[0].walk():
         node.meta[WRITTEN] = True
     return trees[0]
+
+
+def _one_from(tokens: list[Token]) -> list[Token]:
+    """``DELETE FROM a FROM t a …`` as ``DELETE a FROM t a …``."""
+    depth = 0
+    places = []
+    for index, token in enumerate(tokens):
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+        if token.token_type == TokenType.FROM and depth == 0:
+            places.append(index)
+    return [tokens[0], *tokens[2:]] if len(places) > 1 and places[0] == 1 else tokens
+
+
+def _verb(tokens: list[Token]) -> int:
+    """Where the statement after WITH begins."""
+    depth = 0
+    for index, token in enumerate(tokens):
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+        if depth == 0 and token.text.upper() in VERBS and token.token_type not in QUOTED:
+            return index
+    return 0
+
+
+def _with(draft: Draft, tokens: list[Token], verb: int) -> exp.Expr:
+    """WITH before INSERT, UPDATE and DELETE: its queries belong to the query that says which rows."""
+    select = [Token(TokenType.SELECT, "SELECT"), Token(TokenType.NUMBER, "1")]
+    head = replace(draft.piece, tokens=[*tokens[:verb], *select], words=set())
+    body = replace(draft.piece, tokens=tokens[verb:], words=set())
+    with_ = parse(Draft(head, draft.session)).args["with_"]
+    tree = parse(Draft(body, draft.session))
+    tree.set("with_", with_)
+    return tree
 
 
 def syntax_error(draft: Draft, error: ParseError) -> QueryError:
@@ -112,6 +152,8 @@ def translate_statement(draft: Draft) -> list[Statement]:
         return [draft.statement(Action.NOTHING)]
     if first in ("BEGIN", "END"):
         raise source.error("TRY and CATCH are not supported.", Kind.UNSUPPORTED, start)
+    if first == "DECLARE" and "CURSOR" in draft.piece.words:
+        raise source.error("Cursors are not supported.", Kind.UNSUPPORTED, start, REFUSED["OPEN"][1])
     if first == "INSERT" and not draft.piece.words.isdisjoint({"EXEC", "EXECUTE"}):
         raise source.error("INSERT … EXEC is not supported.", Kind.UNSUPPORTED, start, "INSERT INTO t SELECT ….")
     if first == "EXEC" or first == "EXECUTE":

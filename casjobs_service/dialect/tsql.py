@@ -6,12 +6,16 @@ Functions are read as plain calls: sqlglot's own classes for them carry the mean
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects import tsql
 from sqlglot.parsers.tsql import TSQLParser
 from sqlglot.tokens import TokenType
+
+# It warns of what it does not know; we refuse that with a text of our own.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 START = "start"
 """Key in a node's `meta`: offset of its first character in the user's text."""
@@ -63,14 +67,24 @@ class Parser(TSQLParser):
         case = super()._parse_case()
         return case.update_positions(at) if isinstance(case, exp.Case) else case
 
+    def _parse_id_var(self, *args: Any, **options: Any) -> exp.Expr | None:
+        at = self._curr
+        identifier = super()._parse_id_var(*args, **options)
+        if identifier is not None and (identifier.args.get("temporary") or identifier.args.get("global_")):
+            # It begins with its #.
+            identifier.update_positions(at)
+        return identifier
+
     def _parse_join(self, *args: Any, **options: Any) -> exp.Join | None:
+        comma = self._curr is not None and self._curr.token_type == TokenType.COMMA
         join = super()._parse_join(*args, **options)
         if (
             join is not None
+            and not comma
             and isinstance(join.this, exp.Table | exp.Subquery)
             and not join.args.get("on")
             and not join.args.get("using")
-            and (join.side or join.kind.upper() in ("INNER", "OUTER"))
+            and join.kind.upper() != "CROSS"
         ):
             self.raise_error("A join needs ON")
         return join

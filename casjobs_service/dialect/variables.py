@@ -36,11 +36,15 @@ def expand_assignments(tokens: list[Token]) -> list[Token]:
     """``@x += 1`` as ``@x = @x + (1)``."""
     result: list[Token] = []
     open_until: list[int] = []
+    # Elsewhere *= is the old outer join.
+    columns = tokens[0].text.upper() == "UPDATE"
     depth = 0
     index = 0
     while index < len(tokens):
         token = tokens[index]
         word = token.text.upper() if token.token_type not in (TokenType.IDENTIFIER, TokenType.STRING) else ""
+        if word in ("FROM", "WHERE") and depth == 0:
+            columns = False
         if token.token_type == TokenType.L_PAREN:
             depth += 1
         elif token.token_type == TokenType.R_PAREN:
@@ -64,6 +68,10 @@ def expand_assignments(tokens: list[Token]) -> list[Token]:
             target = [result[-1]]
             if len(result) > 1 and result[-2].token_type == TokenType.PARAMETER:
                 target.insert(0, result[-2])
+            elif not columns:
+                result.append(token)
+                index += 1
+                continue
             result += [following, *target, token, _like(token, TokenType.L_PAREN, "(")]
             open_until.append(depth)
             index += 2
