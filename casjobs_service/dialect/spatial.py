@@ -41,9 +41,6 @@ __all__ = [
     "tables_read",
 ]
 
-_OWN_FUNCTIONS = ("mssql",)
-"""Engines whose databases have SDSS's functions themselves."""
-
 
 class Databases(Protocol):
     """What `rewrite_spatial` needs of the translator's `Databases`."""
@@ -88,8 +85,8 @@ def may_be_spatial(tree: exp.Expr) -> bool:
 
 def tables_read(tree: exp.Expr) -> list[TableName]:
     """Tables that `rewrite_spatial` has put into a tree."""
-    names = {TableName(node.catalog, node.name): None for node in tree.find_all(exp.Table) if node.meta.get(READS)}
-    return list(names)
+    nodes = tree.find_all(exp.Subquery)
+    return list({node.meta[READS]: None for node in nodes if READS in node.meta})
 
 
 def rewrite_spatial(tree: exp.Expr, databases: Databases, context: str) -> exp.Expr:
@@ -108,22 +105,15 @@ def rewrite_spatial(tree: exp.Expr, databases: Databases, context: str) -> exp.E
     for node in list(tree.find_all(exp.Table)):
         call = node.this
         if isinstance(call, exp.Anonymous) and (found := TABLE_FUNCTIONS.get(str(call.name).lower())):
-            catalog = _catalog(databases, node.catalog or context)
-            if catalog.engine in _OWN_FUNCTIONS:
-                continue
-            lateral = isinstance(node.parent, exp.Lateral)
-            query = table_call(found, call.expressions, catalog)
-            subquery = exp.Subquery(this=query)
-            if not lateral:
-                subquery.set("alias", node.args.get("alias"))
-                subquery.set("joins", node.args.get("joins"))
-            node.replace(subquery)
+            query = table_call(found, call.expressions, _catalog(databases, node.catalog or context, found.name))
+            if not isinstance(node.parent, exp.Lateral):
+                query.set("alias", node.args.get("alias"))
+                query.set("joins", node.args.get("joins"))
+            node.replace(query)
     for call in list(tree.find_all(exp.Anonymous)):
         if scalar := SCALAR_FUNCTIONS.get(str(call.name).lower()):
-            catalog = _catalog(databases, call.meta.get("schema") or context)
-            if catalog.engine in _OWN_FUNCTIONS:
-                continue
-            value = exp.Subquery(this=scalar_call(scalar, call.expressions, catalog))
+            catalog = _catalog(databases, call.meta.get("schema") or context, scalar.name)
+            value = scalar_call(scalar, call.expressions, catalog)
             value.meta["t"] = _type(scalar.returns)
             if call is tree:
                 tree = value
@@ -144,10 +134,16 @@ def _type(name: str) -> Type:
     return from_duckdb(name)
 
 
-def _catalog(databases: Databases, name: str) -> Catalog:
+def _catalog(databases: Databases, name: str, function: str) -> Catalog:
     catalog = databases.catalog(name)
     if catalog is None:
         raise QueryError(f"There is no database {name}.", Kind.NAME)
+    if catalog.engine != "duckdb":
+        raise QueryError(
+            f"{function} is not available in {catalog.database}, which another engine holds.",
+            Kind.UNSUPPORTED,
+            hint="Choose that engine's own dialect, and write the search as it does.",
+        )
     return catalog
 
 

@@ -19,14 +19,15 @@ from casjobs_service.dialect.spatial_zones import (
     around_each,
     around_variable,
     number,
-    parse,
     quoted,
+    raw,
     real,
 )
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.plan import TableName
 
 READS = "spatial"
-"""Key in the `meta` of a table that was put in here."""
+"""Key in the `meta` of a query that was put in here: the table that it reads."""
 FIRST_FIELD = 1 << 28
 """Bit of an objID."""
 
@@ -46,7 +47,7 @@ def _bound(function: TableFunction | ScalarFunction, arguments: Sequence[exp.Exp
     return dict(zip(names, arguments, strict=True))
 
 
-def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: Catalog) -> exp.Expr:
+def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: Catalog) -> exp.Subquery:
     given = _bound(function, arguments)
     if function.shape is Shape.ROW:
         return _row(function, given)
@@ -60,9 +61,8 @@ def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: 
     )
     limit = " LIMIT 1" if function.shape is Shape.NEAREST else ""
     conditions, more = _conditions(search, choice, given, function.where)
-    return _query(
-        f"SELECT {cells} FROM {search.joins} WHERE {conditions}{order}{limit}", {**values, **more}, choice, catalog
-    )
+    sql = f"SELECT {cells} FROM {search.joins} WHERE {conditions}{order}{limit}"
+    return _query(sql, {**values, **more}, choice.table, catalog)
 
 
 def _choice(name: str, searched: tuple[Searched, ...], catalog: Catalog) -> Choice:
@@ -82,8 +82,8 @@ def _search(given: dict[str, exp.Expr], radius: str, choice: Choice) -> tuple[Se
     limit = exp.Literal.number(real(float(radius))) if radius else given["r"]
     if "nx" in given:
         vector = {f"ss_{name}": given[name] for name in ("nx", "ny", "nz")}
-        ra = parse("DEGREES(ATAN2(CAST(ss_ny AS DOUBLE), CAST(ss_nx AS DOUBLE)))", vector)
-        dec = parse(
+        ra = raw("DEGREES(ATAN2(CAST(ss_ny AS DOUBLE), CAST(ss_nx AS DOUBLE)))", vector)
+        dec = raw(
             "DEGREES(ATAN2(CAST(ss_nz AS DOUBLE), SQRT(CAST(ss_nx AS DOUBLE) ** 2 + CAST(ss_ny AS DOUBLE) ** 2)))",
             vector,
         )
@@ -153,28 +153,15 @@ def _conditions(
     return " AND ".join(conditions), values
 
 
-def _query(sql: str, values: dict[str, exp.Expr], choice: Choice, catalog: Catalog) -> exp.Expr:
-    query = parse(sql, values)
-    for node in list(query.find_all(exp.Table)):
-        if node.name == "ss_table" and not node.db:
-            node.replace(_table(choice.table, catalog, node.alias))
+def _query(sql: str, values: dict[str, exp.Expr], table: Table, catalog: Catalog) -> exp.Subquery:
+    name = TableName(catalog.database, table.name)
+    text = f"{quoted(name.database)}.main.{quoted(name.table)}"
+    query = exp.Subquery(this=raw(sql.replace("ss_table", text), values))
+    query.meta[READS] = name
     return query
 
 
-def _table(table: Table, catalog: Catalog, alias: str) -> exp.Table:
-    schema = "main" if catalog.engine == "duckdb" else table.schema
-    node = exp.Table(
-        this=exp.to_identifier(table.name, quoted=True),
-        catalog=exp.to_identifier(catalog.database, quoted=True),
-        alias=exp.TableAlias(this=exp.to_identifier(alias)),
-    )
-    if schema:
-        node.set("db", exp.to_identifier(schema, quoted=True))
-    node.meta[READS] = True
-    return node
-
-
-def _rectangle(function: TableFunction, given: dict[str, exp.Expr], choice: Choice, catalog: Catalog) -> exp.Expr:
+def _rectangle(function: TableFunction, given: dict[str, exp.Expr], choice: Choice, catalog: Catalog) -> exp.Subquery:
     place = Place.of(choice.sky)
     conditions = [f"{place.dec} > ss_dec1 AND {place.dec} < ss_dec2"]
     south, north = number(given["dec1"]), number(given["dec2"])
@@ -193,11 +180,11 @@ def _rectangle(function: TableFunction, given: dict[str, exp.Expr], choice: Choi
     cells = ", ".join(_cell(column.name, column.type, choice, None) for column in function.columns)
     values = {f"ss_{name}": node for name, node in given.items()}
     return _query(
-        f"SELECT {cells} FROM ss_table AS {OBJECTS} WHERE {' AND '.join(conditions)}", values, choice, catalog
+        f"SELECT {cells} FROM ss_table AS {OBJECTS} WHERE {' AND '.join(conditions)}", values, choice.table, catalog
     )
 
 
-def _row(function: TableFunction, given: dict[str, exp.Expr]) -> exp.Expr:
+def _row(function: TableFunction, given: dict[str, exp.Expr]) -> exp.Subquery:
     """One row: the arguments, converted to their types, in an inner query; the columns in an outer one."""
     inner = ", ".join(
         f"CAST(ss_{parameter.name} AS {parameter.type}) AS p_{parameter.name}" for parameter in function.parameters
@@ -207,13 +194,11 @@ def _row(function: TableFunction, given: dict[str, exp.Expr]) -> exp.Expr:
         f"CAST({cell.format(**names)} AS {column.type}) AS {quoted(column.name)}"
         for cell, column in zip(function.cells, function.columns, strict=True)
     )
-    return parse(
-        f"SELECT {cells} FROM (SELECT {inner}) AS ss_p",
-        {f"ss_{name}": node for name, node in given.items()},
-    )
+    query = f"SELECT {cells} FROM (SELECT {inner}) AS ss_p"
+    return exp.Subquery(this=raw(query, {f"ss_{name}": node for name, node in given.items()}))
 
 
-def scalar_call(function: ScalarFunction, arguments: Sequence[exp.Expr], catalog: Catalog) -> exp.Expr:
+def scalar_call(function: ScalarFunction, arguments: Sequence[exp.Expr], catalog: Catalog) -> exp.Subquery:
     given = _bound(function, arguments)
     if not function.search:
         return _lookup(function, given, catalog)
@@ -226,12 +211,12 @@ def scalar_call(function: ScalarFunction, arguments: Sequence[exp.Expr], catalog
     return _query(
         f"SELECT {cell} FROM {search.joins} WHERE {conditions} ORDER BY {order} LIMIT 1",
         {**values, **more},
-        choice,
+        choice.table,
         catalog,
     )
 
 
-def _lookup(function: ScalarFunction, given: dict[str, exp.Expr], catalog: Catalog) -> exp.Expr:
+def _lookup(function: ScalarFunction, given: dict[str, exp.Expr], catalog: Catalog) -> exp.Subquery:
     found = next(
         (
             (table, item.column)
@@ -259,8 +244,4 @@ def _lookup(function: ScalarFunction, given: dict[str, exp.Expr], catalog: Catal
         )
     else:
         sql = f"SELECT MIN({value}) FROM ss_table AS {OBJECTS} WHERE {key} = ss_key{condition}"
-    query = parse(sql, {"ss_key": next(iter(given.values()))})
-    for node in list(query.find_all(exp.Table)):
-        if node.name == "ss_table":
-            node.replace(_table(table, catalog, OBJECTS))
-    return query
+    return _query(sql, {"ss_key": next(iter(given.values()))}, table, catalog)

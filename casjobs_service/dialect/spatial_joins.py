@@ -19,8 +19,8 @@ from casjobs_service.dialect.spatial_zones import (
     around_each,
     box,
     number,
-    parse,
     quoted,
+    raw,
     real,
 )
 
@@ -216,6 +216,8 @@ def _join(
         if swapped and not (index == 0 and others == {1} and items[1].inner and items[1].replaceable):
             continue
         place = _place(items[index], near.positions[side])
+        if place is None:
+            continue
         table = items[index].table
         rows = table.rows if table is not None else None
         choices.append((place.ordered, rows or 0, not swapped, index, side, place))
@@ -228,19 +230,16 @@ def _join(
     return index
 
 
-def _place(item: Item, position: tuple[exp.Expr, exp.Expr]) -> Place:
-    texts = []
-    for node in position:
-        moved = node.copy() if not isinstance(node, exp.Column) else exp.Paren(this=node.copy())
-        for column in moved.find_all(exp.Column):
-            if column.table == item.alias:
-                column.set("table", exp.to_identifier(OBJECTS))
-        texts.append(f"CAST({moved.sql(dialect='duckdb')} AS DOUBLE)")
+def _place(item: Item, position: tuple[exp.Expr, exp.Expr], alias: str = OBJECTS) -> Place | None:
+    """Where the item's rows are; None if that is more than two columns, whose meaning only T-SQL knows."""
+    ra, dec = position
+    if not isinstance(ra, exp.Column) or not isinstance(dec, exp.Column):
+        return None
     sky = item.table.sky if item.table is not None else None
-    plain = [node.name.lower() for node in position if isinstance(node, exp.Column)]
-    if sky is not None and sky.zone and plain == [sky.ra.lower(), sky.dec.lower()]:
-        return Place.of(sky)
-    return Place(texts[0], texts[1], _UNORDERED, False)
+    if sky is not None and sky.zone and (ra.name.lower(), dec.name.lower()) == (sky.ra.lower(), sky.dec.lower()):
+        return Place.of(sky, alias)
+    texts = [f"CAST({alias}.{quoted(node.name)} AS DOUBLE)" for node in (ra, dec)]
+    return Place(texts[0], texts[1], _UNORDERED, alias)
 
 
 def _wanted(select: exp.Select, item: Item) -> str:
@@ -263,18 +262,17 @@ def _make_lateral(item: Item, near: Near, side: int, place: Place, wanted: str) 
         this=exp.Mul(this=exp.Paren(this=near.radius.copy()), expression=exp.Literal.number(real(1 + 1e-9))),
         expression=exp.Literal.number(real(60 * SLACK)),
     )
-    query = parse(
-        f"SELECT {wanted} FROM {search.joins} WHERE {search.condition}",  # noqa: S608
-        {"ss_ra": ra, "ss_dec": dec, "ss_r": wider},
-    )
-    alias = item.node.args.get("alias")
-    columns = alias.columns if isinstance(alias, exp.TableAlias) else []
     target = item.node.copy()
-    if isinstance(target, exp.Table):
-        target.set("alias", exp.TableAlias(this=exp.to_identifier(OBJECTS)))
-    else:
-        target.set("alias", exp.TableAlias(this=exp.to_identifier(OBJECTS), columns=[c.copy() for c in columns]))
-    next(node for node in query.find_all(exp.Table) if node.name == "ss_table").replace(target)
+    old = target.args.get("alias")
+    alias = exp.TableAlias(this=exp.to_identifier(OBJECTS))
+    if isinstance(old, exp.TableAlias) and old.columns:
+        alias.set("columns", [column.copy() for column in old.columns])
+    target.set("alias", alias)
+    joins = search.joins.replace(f"ss_table AS {OBJECTS}", "ss_table")
+    query = raw(
+        f"SELECT {wanted} FROM {joins} WHERE {search.condition}",  # noqa: S608
+        {"ss_ra": ra, "ss_dec": dec, "ss_r": wider, "ss_table": target},
+    )
     lateral = exp.Lateral(
         this=exp.Subquery(this=query), alias=exp.TableAlias(this=exp.to_identifier(item.alias, quoted=True))
     )
@@ -309,10 +307,9 @@ def _cone(items: list[Item], near: Near, used: list[set[int]], by_alias: dict[st
     if abs(centre[1]) > 90:
         return
     item = items[next(iter(used[side]))]
-    place = _place(item, near.positions[side])
-    if not place.ordered:
+    place = _place(item, near.positions[side], quoted(item.alias))
+    if place is None or not place.ordered:
         return
-    conditions = parse(" AND ".join(box(place, centre[0], centre[1], near.value * (1 + 1e-9) + 60 * SLACK)))
-    for column in conditions.find_all(exp.Column):
-        column.set("table", exp.to_identifier(item.alias, quoted=True))
-    near.node.replace(exp.Paren(this=exp.And(this=near.node.copy(), expression=conditions)))
+    conditions = box(place, centre[0], centre[1], near.value * (1 + 1e-9) + 60 * SLACK)
+    both = exp.And(this=near.node.copy(), expression=raw(" AND ".join(conditions)))
+    near.node.replace(exp.Paren(this=both))

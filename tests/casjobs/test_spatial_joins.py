@@ -330,5 +330,5 @@ def test_neighbours_of_an_upload(sky: tuple[World, Array, Array], distances: Arr
     assert found.column_names == ["up_ID", "objID"]
     found = found.rename_columns(["up_id", "objID"])
     np.testing.assert_array_equal(pairs(found), where((distances[:100] < 2.5) & (np.arange(len(ra)) % 4 != 3)))
-    with pytest.raises(QueryError, match="(?i)did you mean spgetneighbors"):
+    with pytest.raises(QueryError, match=r"(?i)did you mean spgetneighbors"):
         here.statements("EXEC spGetNeighbor 1")
