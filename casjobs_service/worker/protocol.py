@@ -26,7 +26,8 @@ class Closed(Exception):
 
 def encode(message: dict[str, Any]) -> bytes:
     """A message as a frame."""
-    payload = orjson.dumps(message)
+    # Named tuples, such as columns, become arrays.
+    payload = orjson.dumps(message, default=list)
     return HEADER.pack(b"J", len(payload)) + payload
 
 
