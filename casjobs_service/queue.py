@@ -243,9 +243,10 @@ class Scheduler(LoggingConfigurable):
 
     async def state(self) -> dict[str, Any]:
         """The queues, and what is in them."""
+        counts = await self.store.counts()
         return {
             "Queues": [{"Name": name, "Minutes": minutes} for name, minutes in self.queues.items()],
-            "Waiting": (counts := await self.store.counts())["waiting"],
+            "Waiting": counts["waiting"],
             "Running": counts["running"],
             "Users": counts["users"],
             "AtOnce": self.running,
