@@ -14,6 +14,7 @@ from sciserver_common.deployment import Deployment
 
 if TYPE_CHECKING:
     # Imported where it is used: the engine takes a fifth of a second, which other commands need not wait for.
+    from casjobs_service.catalog import Table
     from casjobs_service.contexts import Context, Contexts
 
 Result = dict[str, Any]
@@ -163,6 +164,15 @@ def _as_json(context: Context) -> Result:
     }
 
 
+def _table_as_json(table: Table) -> Result:
+    keys = ("name", "kind", "description", "rows", "size", "date", "schema")
+    return {
+        **{key: getattr(table, key) for key in keys},
+        "columns": [column._asdict() for column in table.columns],
+        "position": [table.sky.ra, table.sky.dec] if table.sky else None,
+    }
+
+
 def _access(context: Context) -> str:
     return "everybody" if context.public else ", ".join(context.groups) or "nobody yet"
 
@@ -233,8 +243,7 @@ def context_show(options: argparse.Namespace) -> Result:
             f"  {column.name:<24} {column.type:<16} {column.unit:<12} {column.ucd:<28} {column.description}".rstrip()
             for column in table.columns
         ]
-        shown = next(item for item in catalog.to_json()["tables"] if item["name"] == table.name)
-        return {"context": context.name, "table": shown, "text": "\n".join(lines)}
+        return {"context": context.name, "table": _table_as_json(table), "text": "\n".join(lines)}
     lines = [f"{context.name}: {context.title}".rstrip(": ")]
     lines += [f"  {key}: {value}" for key, value in about.items() if value and key not in ("name", "title", "groups")]
     lines.append(f"  read by: {_access(context)}")
@@ -242,7 +251,7 @@ def context_show(options: argparse.Namespace) -> Result:
         f"  {table.name:<28} {table.kind:<6} {_count(table.rows):>16}  {table.description}".rstrip()
         for table in catalog.tables
     ]
-    return {**about, "tables": catalog.to_json()["tables"], "text": "\n".join(lines)}
+    return {**about, "tables": [_table_as_json(table) for table in catalog.tables], "text": "\n".join(lines)}
 
 
 def _count(rows: int | None) -> str:

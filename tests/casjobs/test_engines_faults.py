@@ -190,7 +190,7 @@ async def test_the_end_of_the_service_ends_its_statements(
     )
     arguments = [str(context.directory.parent), ENDLESS, str(tmp_path / "result.arrow")]
     service = subprocess.Popen([sys.executable, "-c", script, *arguments])
-    await until(lambda: server.sql(ACTIVE) == "1")
+    await until(lambda: server.sql(ACTIVE) != "0")
     service.send_signal(signal.SIGKILL)
     service.wait()
     await until(lambda: server.sql(ACTIVE) == "0")
