@@ -25,164 +25,31 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from casjobs_service.catalog import Catalog
+from casjobs_service.context import (
+    DUCKDB,
+    Context,
+    ContextError,
+    ContextSource,
+    check_name,
+    engine_of,
+    now,
+)
 from sciserver_common import atomic
 from sciserver_common.deployment import Deployment
 
-log = logging.getLogger(__name__)
+__all__ = ["DUCKDB", "Context", "ContextError", "ContextSource", "Contexts", "check_name", "engine_of", "now"]
 
-DUCKDB = "duckdb"
-ENGINES = {"postgresql": "postgresql", "postgres": "postgresql", "trino": "trino", "mssql": "mssql"}
-"""Engine by the scheme of a context's URL."""
+log = logging.getLogger(__name__)
 
 GRACE = 3600.0
 """Seconds for which files stay that a newer generation has replaced."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_RESERVED = frozenset(
-    [
-        "mydb",
-        "myscratch",
-        "temp",
-        "tempdb",
-        "memory",
-        "system",
-        "main",
-        "dbo",
-        "guest",
-        "sys",
-        "master",
-        "model",
-        "msdb",
-        "information_schema",
-        "pg_catalog",
-        "sciserver",
-    ]
-)
 _GENERATION = re.compile(r"(?:data|catalog)-(\d+)\.(?:duckdb|json)")
-
-
-class ContextError(Exception):
-    """The operator asked for something that cannot be done; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContextSource:
-    """What a worker needs to open a context.
-
-    Attributes
-    ----------
-    engine
-        ``duckdb``, or the engine that is reached by network, whose statements do not run in the worker.
-    directory
-        The context's own directory.
-    data
-        DuckDB's file, to be attached read-only under `name`. None for an engine that is reached by network.
-    catalog
-        `Catalog` as JSON.
-    folder
-        Directory of Parquet files on which the views in `data` are made; the worker must see it, to read only, at the
-        same absolute path.
-    """
-
-    name: str
-    engine: str
-    directory: Path
-    data: Path | None
-    catalog: Path
-    folder: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """A science database as its operator described it.
-
-    Attributes
-    ----------
-    name
-        As users write it in SQL.
-    engine
-        ``duckdb``, ``postgresql``, ``trino`` or ``mssql``.
-    url
-        Of an engine that is reached by network, without the password.
-    password_file
-        Name of a file in the deployment's directory of secrets; empty if the engine asks for none.
-    public, groups
-        Everybody may read it, or the members of these groups of the hub.
-    quick_seconds, long_seconds
-        Time limits where they differ from the service's.
-    rights, cite, source
-        Licence, how to cite, and where the data is from: text for people.
-    loaded
-        When the data was last changed, ISO 8601 in UTC; empty if never.
-    data
-        DuckDB's file: a name in `directory`, or an absolute path if it stays where the operator has it.
-    folder
-        Absolute path of a directory of Parquet files; empty if there is none.
-    """
-
-    name: str
-    title: str = ""
-    description: str = ""
-    engine: str = DUCKDB
-    url: str = ""
-    password_file: str = ""
-    public: bool = False
-    groups: tuple[str, ...] = ()
-    quick_seconds: float | None = None
-    long_seconds: float | None = None
-    rights: str = ""
-    cite: str = ""
-    source_text: str = ""
-    loaded: str = ""
-    generation: int = 0
-    data: str = ""
-    folder: str = ""
-    directory: Path = Path()
-    secrets: Path = Path()
-
-    @property
-    def catalog_file(self) -> Path:
-        """What the database contains, of the current generation."""
-        return self.directory / f"catalog-{self.generation}.json"
-
-    @property
-    def data_file(self) -> Path | None:
-        """DuckDB's file; None for an engine that is reached by network."""
-        return self.directory / self.data if self.engine == DUCKDB else None
-
-    def source(self) -> ContextSource:
-        """What a worker needs."""
-        folder = Path(self.folder) if self.folder else None
-        return ContextSource(self.name, self.engine, self.directory, self.data_file, self.catalog_file, folder)
-
-    def password(self) -> str:
-        """The password for `url`; empty if there is none.
-
-        Raises
-        ------
-        ContextError
-            The file cannot be read.
-        """
-        if not self.password_file:
-            return ""
-        try:
-            return (self.secrets / self.password_file).read_text().rstrip("\r\n")
-        except OSError as error:
-            raise ContextError(
-                f"The password of the context {self.name} cannot be read ({error.strerror}): give it again with "
-                f"`sciserver context password {self.name}`."
-            ) from error
-
-    def visible_to(self, groups: Collection[str]) -> bool:
-        """Whether a member of these groups may see and read it."""
-        return self.public or not set(groups).isdisjoint(self.groups)
 
 
 _STORED = [field.name for field in fields(Context) if field.name not in ("directory", "secrets")]
@@ -392,8 +259,8 @@ class Contexts:
             context = replace(context, generation=generation)
             save_catalog(catalog, context.catalog_file)
         self._save(context)
-        for name, now in ((before.catalog_file.name, context.catalog_file.name), (before.data, context.data)):
-            if name != now and (replaced := context.directory / name).parent == context.directory:
+        for name, new in ((before.catalog_file.name, context.catalog_file.name), (before.data, context.data)):
+            if name != new and (replaced := context.directory / name).parent == context.directory:
                 # From now on, `sweep` counts.
                 with suppress(FileNotFoundError):
                     os.utime(replaced)
@@ -491,47 +358,6 @@ class Contexts:
         self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
         atomic.write_text(self.secrets / _password_name(name), password)
         return _password_name(name)
-
-
-def now() -> str:
-    """ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def check_name(name: str) -> None:
-    """Insist on a name that SQL can say without quotes and that means nothing else.
-
-    Raises
-    ------
-    ContextError
-        It is not.
-    """
-    if not _NAME.fullmatch(name):
-        raise ContextError(
-            f"{name!r} cannot be the name of a context: use a letter, then letters, digits and _ (63 at most)."
-        )
-    if name.lower() in _RESERVED:
-        raise ContextError(f"The name {name} has a meaning of its own in SQL: choose another.")
-
-
-def engine_of(url: str) -> str:
-    """The engine that a URL names.
-
-    Raises
-    ------
-    ContextError
-        We know no such engine, or the URL has a password in it.
-    """
-    parts = urlsplit(url)
-    engine = ENGINES.get(parts.scheme)
-    if engine is None or not parts.hostname:
-        raise ContextError(
-            f"{url!r} is not the address of an engine: use postgresql://USER@HOST:PORT/DATABASE, "
-            "trino://USER@HOST:PORT/CATALOG/SCHEMA or mssql://USER@HOST:PORT/DATABASE."
-        )
-    if parts.password is not None or "password" in parts.query.lower():
-        raise ContextError("Leave the password out of the address: it is asked for, or read with --password-stdin.")
-    return engine
 
 
 def save_catalog(catalog: Catalog, path: Path) -> None:

@@ -28,6 +28,10 @@ def connect(engine: str, login: Login, seconds: float) -> Engine:
         from casjobs_service.engines.adbc import PostgreSQL
 
         return PostgreSQL(login, seconds)
-    from casjobs_service.engines.dbapi import SQLServer, Trino
+    if engine == "trino":
+        from casjobs_service.engines.trino import Trino
 
-    return Trino(login, seconds) if engine == "trino" else SQLServer(login, seconds)
+        return Trino(login, seconds)
+    from casjobs_service.engines.sql_server import SQLServer
+
+    return SQLServer(login, seconds)

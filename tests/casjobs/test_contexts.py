@@ -123,7 +123,7 @@ def test_a_change_by_another_process_is_seen(contexts: Contexts) -> None:
     contexts.create("Sky", title="before", catalog=_catalog("Sky", "old"))
     assert contexts.catalog("sky") is contexts.catalog("Sky")
     script = (
-        "import sys, pathlib; from casjobs_service.contexts import *; "
+        "import sys, pathlib; from casjobs_service.catalog import *; from casjobs_service.contexts import *; "
         "Contexts(pathlib.Path(sys.argv[1])).update('Sky', title='after', catalog=Catalog('Sky'))"
     )
     subprocess.run([sys.executable, "-c", script, str(contexts.directory)], check=True)

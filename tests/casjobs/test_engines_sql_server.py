@@ -15,15 +15,14 @@ import pytest
 from casjobs_service.catalog import Column
 from casjobs_service.contexts import Contexts
 from casjobs_service.engines import run_remote
-from casjobs_service.engines.dbapi import (
+from casjobs_service.engines.dbapi import arrow_type, batches
+from casjobs_service.engines.sql_server import (
     SQLServer,
-    arrow_type,
-    batches,
     sql_server_catalog,
     sql_server_complaint,
     sql_server_type,
-    trino_type,
 )
+from casjobs_service.engines.trino import trino_type
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from tests.casjobs.engines_support import free_port

@@ -27,7 +27,7 @@ from casjobs_service.catalog import Column
 from casjobs_service.contexts import Context, ContextError, Contexts
 from casjobs_service.engines import explain_remote, run_remote
 from casjobs_service.engines.base import Login
-from casjobs_service.engines.dbapi import Trino
+from casjobs_service.engines.trino import Trino
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 
