@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casjobs_service.openapi_schemas import SCHEMAS
+from casjobs_service.readers import FORMATS as UPLOADS
 from casjobs_service.results import FORMATS
 from sciserver_common import __version__
 
@@ -38,7 +39,6 @@ ERRORS = {
     "403": _error("The token may not do this."),
     "404": _error("There is no such thing, or not for you."),
     "406": _error("There is no form that the request accepts; the text lists those that there are."),
-    "409": _error("It cannot be done as things are, e.g. a name is taken."),
     "413": _error("The body is too large."),
     "415": _error("There is no reader for this kind of file."),
     "429": _error("You do too many of these at once.", headers=RETRY_AFTER),
@@ -47,12 +47,14 @@ ERRORS = {
     "504": _error("The query has not ended within the time that it may take."),
 }
 
-OFTEN = ("400", "401", "403", "404", "413", "500", "503")
+OFTEN = ("400", "401", "403", "404", "413", "429", "500", "503", "504")
 
 
-def _parameter(name: str, place: str, description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+def _parameter(
+    name: str, place: str, description: str, schema: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     required = {"required": True} if place == "path" else {}
-    return {"name": name, "in": place, "description": description, "schema": schema or TEXT, **required}
+    return {"name": name, "in": place, "description": description, "schema": schema or TEXT, **required, **more}
 
 
 def _number(low: int, high: int) -> dict[str, Any]:
@@ -62,14 +64,16 @@ def _number(low: int, high: int) -> dict[str, Any]:
 NAME = {"type": "string", "minLength": 1}
 PATH = {
     "user": _parameter("user", "path", "The hub's name of the user: yours.", NAME),
-    "context": _parameter("context", "path", "A context, or MyDB or MyScratch; in any case.", NAME),
-    "table": _parameter("table", "path", "A table, in any case.", NAME),
-    "job": _parameter("job", "path", "Number of the job.", {"type": "integer", "format": "int64", "minimum": 1}),
-    "result": _parameter("result", "path", "Which result of the job, from 1.", _number(1, 10_000)),
+    "context": _parameter("context", "path", "A context, or MyDB or MyScratch; in any case.", NAME, example="MyDB"),
+    "table": _parameter("table", "path", "A table, in any case.", NAME, example="MyTable"),
+    "job": _parameter(
+        "job", "path", "Number of the job.", {"type": "integer", "format": "int64", "minimum": 1}, example=1
+    ),
+    "result": _parameter("result", "path", "Which result of the job, from 1.", _number(1, 10_000), example=1),
 }
 TASK_NAME = _parameter("TaskName", "query", "What the client is doing; kept with the query.")
 OWNER = _parameter("owner", "query", "Somebody else; for administrators.")
-FORMAT = _parameter("format", "query", "Name of a format; wins over the header Accept.")
+FORMAT = _parameter("format", "query", "Name of a format; wins over the header Accept.", {"enum": list(FORMATS)})
 
 
 def _form_parameters(*, several: bool = False) -> list[dict[str, Any]]:
@@ -106,10 +110,15 @@ def _operation(
         "responses": {**answers, **{status: ERRORS[status] for status in statuses}},
     }
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body, **_example(body)}}}
     if is_open:
         operation["security"] = []
     return operation
+
+
+def _example(body: dict[str, Any]) -> dict[str, Any]:
+    query = {"Query": "select 1 as one", "TaskName": "my script"}
+    return {"example": query if body == _reference("Query") else {"Name": "NewName"}}
 
 
 def _with_head(get: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +148,7 @@ UPLOAD = {
 
 def _paths() -> dict[str, Any]:
     context, table, job = PATH["context"], PATH["table"], PATH["job"]
-    query_errors = ("406", "504")
+    query_errors = ("406",)
     accepted = {
         "202": _answer(
             "With onTimeout=queue: the query goes on in the long queue.",
@@ -199,10 +208,12 @@ def _paths() -> dict[str, Any]:
                 parameters=[
                     context,
                     table,
-                    _parameter("format", "query", "Format of the file; wins over Content-Type."),
+                    _parameter(
+                        "format", "query", "Format of the file; wins over Content-Type.", {"enum": list(UPLOADS)}
+                    ),
                     MODE,
                 ],
-                errors=("409", "415", "429", "504"),
+                errors=("415",),
             )
             | {"requestBody": UPLOAD},
             "patch": _operation(
@@ -210,7 +221,6 @@ def _paths() -> dict[str, Any]:
                 {"200": _answer("It has the name.", _reference("Table"))},
                 parameters=[context, table],
                 body=_reference("Renaming"),
-                errors=("409",),
             ),
             "delete": _operation(
                 "Drop a table of MyDB.",
@@ -254,7 +264,6 @@ def _paths() -> dict[str, Any]:
                 {"200": _answer("What it would do.", _reference("Explanation"))},
                 parameters=[context],
                 body=_reference("Query"),
-                errors=("504",),
             )
         },
         "/RestApi/contexts/{context}/jobs": {

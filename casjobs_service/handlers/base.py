@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http
 import json
 import re
 import uuid
@@ -18,10 +17,10 @@ from casjobs_service.catalog import MYDB, MYSCRATCH, OWN, Catalog
 from casjobs_service.contexts import Context, ContextError
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.handlers.parts import Parts
+from casjobs_service.handlers.problems import Problem, description, headers_of, status_of
 from casjobs_service.models import User
-from casjobs_service.places import Busy
 from casjobs_service.results import FORMATS
-from sciserver_common.handlers import RETRY_AFTER, Refused, ServiceHandler
+from sciserver_common.handlers import ServiceHandler
 
 MEBIBYTE = 1024 * 1024
 
@@ -31,36 +30,10 @@ nobody wants is read and dropped, up to this many bytes and for `DROPPING_SECOND
 
 DROPPING_SECONDS = 20.0
 
-STATUS = {
-    Kind.SYNTAX: 400,
-    Kind.NAME: 400,
-    Kind.UNSUPPORTED: 400,
-    Kind.DATA: 400,
-    Kind.LIMIT: 400,
-    Kind.QUOTA: 400,
-    Kind.CANCELLED: 400,
-    Kind.FORBIDDEN: 403,
-    Kind.INTERNAL: 500,
-    Kind.UNAVAILABLE: 503,
-    Kind.TIMEOUT: 504,
-}
-"""HTTP status by what went wrong. Clients send a request again after 408 or 429, which would not help here."""
-
 ADMIN = "admin:users"
 """Scope of the hub by which a token is an administrator's, also here."""
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off", ""}
-
-
-class Problem(web.HTTPError):
-    """Answers with a status and a text for the client; `hint` says what to do, where the text does not."""
-
-    def __init__(self, status: int, text: str, *, hint: str = "", headers: dict[str, str] | None = None) -> None:
-        # `%` in it would be formatted.
-        super().__init__(status, text.replace("%", "%%"))
-        self.text = text
-        self.hint = hint
-        self.headers = headers or {}
 
 
 @web.stream_request_body
@@ -160,6 +133,13 @@ class Handler(ServiceHandler):
         return value
 
     # -- parameters
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """A part of the address as text."""
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise Problem(400, "The address is not UTF-8 text.") from error
 
     def parameter(self, name: str) -> str | None:
         """The last value of a parameter of the address, its name in any case; None if it is not there."""
@@ -295,46 +275,17 @@ class Handler(ServiceHandler):
         self.finish(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
-        """Errors as JSON, with our keys and with those of the service that the clients were written for."""
+        """Errors as JSON; see `problems.description`."""
         error = (keywords.get("exc_info") or (None, None, None))[1]
-        text = f"{http.HTTPStatus(status_code).phrase}."
-        details: dict[str, Any] = {}
-        kind = f"http {status_code}"
-        if isinstance(error, QueryError):
-            text, kind = str(error), str(error.kind)
-            details = {"line": error.line, "column": error.column, "hint": error.hint or None}
-        elif isinstance(error, Problem):
-            text = f"{error.text} {error.hint}".rstrip()
-            details = {"hint": error.hint or None}
-            for name, value in error.headers.items():
-                self.set_header(name, value)
-        elif status_code == 405:
+        for name, value in headers_of(error, status_code):
+            self.add_header(name, value)
+        if status_code == 405:
             self.set_header("Allow", ", ".join(self.methods()))
-            text = f"This address answers {', '.join(self.methods())} only."
-        elif isinstance(error, web.HTTPError) and status_code != 500:
-            text = error.get_message() or text
-        if isinstance(error, Refused):
-            for name, value in error.headers:
-                self.add_header(name, value)
-        if isinstance(error, Busy):
-            self.set_header("Retry-After", str(error.retry_after))
-        elif status_code == 503:
-            self.set_header("Retry-After", str(RETRY_AFTER))
+            error = Problem(405, f"This address answers {', '.join(self.methods())} only.")
         if not self.request._body_future.done():
             # Tornado closes the connection then, without saying so; the proxy would send its next request into it.
             self.set_header("Connection", "close")
-        self.answer(
-            {
-                "status": "error",
-                "error": text,
-                "Error Code": status_code,
-                "Error Type": kind,
-                "Error Message": text,
-                "LogMessageID": self.request_id,
-                **{name: value for name, value in details.items() if value is not None},
-            },
-            status_code,
-        )
+        self.answer(description(error, status_code, self.request_id), status_code)
 
     @property
     def request_id(self) -> str:
@@ -348,7 +299,7 @@ class Handler(ServiceHandler):
             self._gone = True
             return
         if isinstance(error, QueryError) and not self._headers_written:
-            status = error.status if isinstance(error, Busy) else STATUS[error.kind]
+            status = status_of(error)
             if status == 500:
                 app_log.error("%s: %s [%s]", self._request_summary(), error.message, self.request_id)
             self.send_error(status, exc_info=(type(error), error, error.__traceback__))

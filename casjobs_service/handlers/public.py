@@ -11,10 +11,11 @@ from sciserver_common.handlers import anonymous
 
 
 class Health(Handler):
-    """Whether the service answers, and what protects its workers."""
+    """Whether the service and its database answer, and what protects its workers."""
 
     @anonymous
     async def get(self) -> None:
+        await self.parts.store.counts()
         self.answer({"status": "ok", "version": __version__, "protections": self.parts.workers.protections()})
 
     @anonymous

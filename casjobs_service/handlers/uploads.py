@@ -14,6 +14,7 @@ from casjobs_service.errors import Kind, QueryError
 from casjobs_service.handlers.base import DROPPED, MEBIBYTE, Problem
 from casjobs_service.handlers.databases import TablesHandler
 from casjobs_service.limits import MEGABYTE
+from casjobs_service.readers import FORMATS
 
 TYPES = {
     "": "csv",
@@ -35,8 +36,6 @@ TYPES = {
     "application/vnd.apache.arrow.file": "arrow",
 }
 """Format of a file by ``Content-Type``; clients send CSV without one."""
-
-FORMATS = tuple(dict.fromkeys(TYPES.values()))
 
 MODES = ("append", "create", "replace")
 """What to do when the table exists. Without one of them rows are added to it, or it is made."""

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from tests.casjobs.casjobs_platform import FIRST, STARS, CasJobsPlatform, Client
+from tests.support import wait_until
 
 TEST_QUERY = "select 4 as Column1, 5 as Column2 "
 TEST_CSV = "Column1,Column2\n4,5\n"
@@ -190,8 +191,7 @@ def test_a_job_that_keeps_its_result_as_a_table(ada: Client) -> None:
 def test_cancelling(ada: Client, platform: CasJobsPlatform) -> None:
     endless = "select count(*) from Stars a, Stars b, Stars c, Stars d where a.ra + b.ra + c.ra + d.ra > 0"
     running, waiting = ada.submit(endless, "Sky"), ada.submit("select 1 as one", "Sky")
-    while ada.job(running)["Status"] == 0:
-        ada.job(running, wait=5)
+    wait_until(lambda: ada.job(running)["Status"] == 1, what="the job runs")
     assert ada.job(waiting)["Status"] == 0
     for number in (waiting, running):
         assert ada.call("DELETE", f"jobs/{number}?TaskName=SciScript-Python.CasJobs.cancelJob").status_code == 200
