@@ -29,25 +29,34 @@ class UserSpace:
 class UserFiles:
     """The databases of all users below the service's directory.
 
-    Parameters
+    Attributes
     ----------
     uid_base
-        Files of user *n* belong to the uid `uid_base` + *n*; None where the service may not change owners.
+        Files of user *n* belong to the uid `uid_base` + *n*; None where queries run under the service's own.
     """
 
-    def __init__(self, directory: Path, uid_base: int | None) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._uid_base = uid_base
+        self.uid_base: int | None = None
 
     def uid(self, user: UserSpace) -> int | None:
-        """Under which the user's queries run."""
-        return None if self._uid_base is None else self._uid_base + user.id
+        """Under which the user's queries run; None: the service's."""
+        return None if self.uid_base is None else self.uid_base + user.id
 
     def directory(self, user: UserSpace, database: str) -> Path:
         """Of one database; made at its first use."""
         path = self._directory / DIRECTORIES[database] / str(user.id)
-        if not path.is_dir():
+        try:
+            owner = path.stat().st_uid
+        except FileNotFoundError:
             self.make_private(path, user)
+            return path
+        wanted = self.uid(user)
+        wanted = os.geteuid() if wanted is None else wanted
+        if owner != wanted and os.geteuid() == 0:
+            # The service was started with other powers before, or with another `uid_base`.
+            for each in (*path.iterdir(), path):
+                os.chown(each, wanted, wanted, follow_symlinks=False)
         return path
 
     def make_private(self, path: Path, user: UserSpace) -> None:

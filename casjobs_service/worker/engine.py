@@ -32,6 +32,9 @@ WARM_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_file_cache": False,
 }
 
+SUFFIXES = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+"""Of a database's file, and of those that DuckDB makes beside it."""
+
 
 def quoted(name: str) -> str:
     """As an identifier of DuckDB."""
@@ -67,15 +70,19 @@ class Engine:
         self._prelude: set[str] = set()
         self.attached: dict[str, bool] = {}
 
-    def configure(self, limits: Limits, temporary: Path, readable: Iterable[Path], collation: str) -> None:
+    def configure(
+        self, limits: Limits, temporary: Path, files: Iterable[Path], folders: Iterable[Path], collation: str
+    ) -> None:
         """Set the limits, and lock the configuration: the last thing that can be set.
 
         Parameters
         ----------
         temporary
             Directory for temporary files.
-        readable
-            Directories whose files may be attached.
+        files
+            Databases that may be attached.
+        folders
+            Directories whose files their views may read.
         collation
             Of all text without one of its own. Another one than before means a new connection, and the loss of
             temporary tables.
@@ -86,13 +93,15 @@ class Engine:
             self._connection.close()
             self._connect()
         self._collation = collation
-        directories = ", ".join(literal(str(directory)) for directory in readable)
+        paths = ", ".join(literal(f"{file}{suffix}") for file in files for suffix in SUFFIXES)
+        directories = ", ".join(literal(str(folder)) for folder in folders)
         settings = {
             "memory_limit": literal(f"{limits.memory} bytes"),
             "temp_directory": literal(str(temporary)),
             "max_temp_directory_size": literal(f"{limits.temp} bytes"),
             "threads": str(limits.threads),
             "default_collation": literal(collation),
+            "allowed_paths": f"[{paths}]",
             "allowed_directories": f"[{directories}]",
             "enable_external_access": "false",
             "lock_configuration": "true",

@@ -44,7 +44,12 @@ def run(descriptor: int, settings: dict[str, Any]) -> None:
         channel.send({"event": "warm"})
         assignment = channel.receive()
         limits = Limits(**assignment["limits"])
-        places, own, session, folders = lock_in(box, assignment, limits)
+        try:
+            places, own, session, folders = lock_in(box, assignment, limits)
+        except Exception:
+            # Nothing that is printed arrives anywhere any more.
+            channel.send({"event": "failed", "text": traceback.format_exc()})
+            return
         channel.send({"event": "assigned"})
         Worker(channel, engine, limits, places, own, session, folders, assignment["text_bytes"]).serve()
     except Closed:
@@ -114,7 +119,8 @@ class Worker:
         self.text_bytes = text_bytes
         self.link = Link(channel, engine.interrupt)
         self.databases = SessionDatabases(engine, self.link, places, own)
-        self._readable = [*own.values(), *{place.data.parent for place in places if place.data}, *folders]
+        self._files = [self.databases.file(name) for name in own] + [place.data for place in places if place.data]
+        self._folders = folders
 
     def serve(self) -> None:
         """Until the service ends it."""
@@ -143,7 +149,7 @@ class Worker:
 
     def open(self, collation: str = "") -> None:
         """Have the engine ready for statements, and closed for everything else."""
-        self.engine.configure(self.limits, self.session / "temporary", self._readable, collation)
+        self.engine.configure(self.limits, self.session / "temporary", self._files, self._folders, collation)
 
     def remote(self, statement: Statement) -> pa.RecordBatchReader:
         """Rows of a statement for an engine that is reached by network: the service asks it."""

@@ -74,7 +74,7 @@ class Workers(LoggingConfigurable):
     def __init__(self, directory: Path, **traits: Any) -> None:
         super().__init__(**traits)
         self.directory = directory
-        self.files = UserFiles(directory, self.uid_base if os.geteuid() == 0 else None)
+        self.files = UserFiles(directory)
         self.locks = LockTable()
         self._lock_file: IO[bytes] | None = None
         self._forkserver: ForkServer | None = None
@@ -112,6 +112,7 @@ class Workers(LoggingConfigurable):
                 "with Landlock (Linux 5.13 or newer, `landlock` among its security modules), and filters of system "
                 "calls. Or set Workers.require_sandbox = False, where users may see all that this service may."
             )
+        self.files.uid_base = self.uid_base if found["uid"] else None
         self._refill()
 
     async def stop(self) -> None:
@@ -149,8 +150,10 @@ class Workers(LoggingConfigurable):
                 worker.send(assignment)
                 # One that has died while it waited: there are others.
                 with contextlib.suppress(Closed):
-                    await worker.receive()
-                    return worker
+                    message = await worker.receive()
+                    if isinstance(message, dict) and message.get("event") == "assigned":
+                        return worker
+                    self.log.error("A worker could not be locked in: %s", message)
                 worker.kill()
             self.log.error("%s workers in turn could not be locked in", ATTEMPTS)
             raise unavailable()

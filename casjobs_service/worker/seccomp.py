@@ -201,7 +201,10 @@ class Filter:
     """The filter for the process `pid`, made before it is needed."""
 
     def __init__(self, pid: int) -> None:
-        code = program(pid)
+        self.load(program(pid))
+
+    def load(self, code: bytes) -> None:
+        """Take these instructions."""
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
 

@@ -27,7 +27,7 @@ def python(worker: main.Worker, request: dict[str, Any]) -> dict[str, Any]:
         exec(request["code"], names)  # noqa: S102
     except BaseException as error:
         return {"error_class": type(error).__name__, "text": str(error), "errno": getattr(error, "errno", None)}
-    return {"result": repr(names.get("result"))[:4000]}
+    return {"result": repr(names.get("result"))[:60_000]}
 
 
 if __name__ == "__main__":
