@@ -33,9 +33,12 @@ def same_text(meaning: Meaning, node: exp.Expr) -> exp.Expr:
 def align(meaning: Meaning, left: exp.Expr, right: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
     """Both sides of a comparison as T-SQL compares them."""
     one, other = meaning.type(left), meaning.type(right)
-    if isinstance(left, exp.HexString) or isinstance(right, exp.HexString):
-        left, right = _towards(meaning, left, other), _towards(meaning, right, one)
-        one, other = meaning.type(left), meaning.type(right)
+    if isinstance(left, exp.HexString):
+        left = _towards(meaning, left, other)
+        one = meaning.type(left)
+    if isinstance(right, exp.HexString):
+        right = _towards(meaning, right, one)
+        other = meaning.type(right)
     if one.is_string and other.is_string:
         return same_text(meaning, left), same_text(meaning, right)
     return _towards(meaning, left, other), _towards(meaning, right, one)
@@ -60,8 +63,6 @@ def _towards(meaning: Meaning, node: exp.Expr, other: Type) -> exp.Expr:
         return convert(meaning, node, types.DATETIME)
     if kind.kind == "bit" and other.is_number and other.kind != "bit":
         return meaning.typed(exp.Cast(this=node, to=types.INT.node()), types.INT)
-    if other.kind == "binary" and isinstance(node, exp.Literal):
-        return node
     if "binary" in (kind.kind, other.kind) and kind.kind != other.kind:
         raise meaning.fail(f"{kind.kind} cannot be compared with {other.kind}.", node, kind=Kind.DATA)
     if not meaning.duckdb and kind.kind == "decimal" and other.kind == "real":

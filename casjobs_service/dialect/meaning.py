@@ -272,6 +272,7 @@ def _shipped(meaning: Meaning, node: exp.Anonymous, name: str, arguments: list[A
                 node,
                 kind=Kind.SYNTAX,
             )
+        arguments = _with_defaults(macro, arguments)
         try:
             value = functions.constant(macro.name, arguments)
         except QueryError as error:
@@ -290,6 +291,17 @@ def _shipped(meaning: Meaning, node: exp.Anonymous, name: str, arguments: list[A
     raise meaning.fail(
         f"There is no function {name}.", node, did_you_mean(name, known_functions(meaning.session)), Kind.NAME
     )
+
+
+def _with_defaults(macro: functions.Macro, arguments: list[Any]) -> list[Any]:
+    """DEFAULT, as T-SQL wants it for parameters that are left out, as the parameter's default."""
+    required = len(macro.parameters) - len(macro.optional)
+    return [
+        exp.maybe_parse(macro.optional[place - required], dialect="duckdb")
+        if isinstance(argument, exp.Var) and argument.name.upper() == "DEFAULT" and place >= required
+        else argument
+        for place, argument in enumerate(arguments)
+    ]
 
 
 def _as_parameter(meaning: Meaning, argument: exp.Expr, kind: str) -> exp.Expr:

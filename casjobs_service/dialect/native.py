@@ -40,6 +40,8 @@ WORDS = frozenset(
     smallint tinyint real boolean text interval enum key set default to convert try_convert""".split()  # noqa: SIM905
 )
 """Words of SQL and types that may stand before a parenthesis."""
+BARE = frozenset({"current_user", "session_user", "system_user", "current_catalog", "current_role", "current_schema"})
+"""Words that ask for the engine's account without a parenthesis."""
 FORBIDDEN = (
     exp.Alter,
     exp.Attach,
@@ -265,7 +267,9 @@ def check_calls(draft: Draft, query: exp.Expr, dialect: str) -> None:
     allowed = FUNCTIONS[dialect]
     catalog = session.catalog(session.context)
     own = {function.name.lower() for function in catalog.functions} if dialect in (MSSQL, POSTGRESQL) else set()
-    for token, following in itertools.pairwise(tokens):
+    for token, following in itertools.pairwise([*tokens, tokens[-1]]):
+        if token.text.lower() in BARE and token.token_type != TokenType.IDENTIFIER:
+            raise session.source.error(f"{token.text} may not be asked for.", Kind.FORBIDDEN, draft.piece.start)
         if following.token_type != TokenType.L_PAREN or not re.match(r"[^\W\d]", token.text):
             continue
         if token.token_type in (TokenType.STRING, TokenType.NATIONAL_STRING):

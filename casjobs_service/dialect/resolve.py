@@ -453,6 +453,9 @@ class Resolver:
             known += [item.name for item in context.functions if item.kind == "table"]
             raise self.source.error(f"There is no table function {name}.", Kind.NAME, call, did_you_mean(name, known))
         outer = Scope(list(scope.relations), scope.outer, scope.ctes)
+        for argument in list(call.expressions):
+            if argument.name.upper() == "DEFAULT":
+                _word(argument)
         for argument in call.expressions:
             self.expression(
                 argument, outer if isinstance(node, exp.Lateral) else Scope(outer=scope.outer, ctes=scope.ctes)
@@ -490,6 +493,10 @@ class Resolver:
                 case exp.Dot():
                     stack.append(self._dot(node))
                 case exp.Anonymous():
+                    arguments = list(node.expressions)
+                    for argument in arguments:
+                        if argument.name.upper() == "DEFAULT":
+                            _word(argument)
                     arguments = list(node.expressions)
                     if arguments and str(node.name).lower() in DATE_PARTS:
                         _word(arguments[0])

@@ -63,6 +63,7 @@ class Databases:
     def __init__(self, engine: duckdb.DuckDBPyConnection, *more: Catalog) -> None:
         self._engine = engine
         self._more = {catalog.database.lower(): catalog for catalog in more}
+        self._contexts: dict[str, Catalog] = {}
 
     def catalog(self, name: str) -> Catalog | None:
         """By name, in any case."""
@@ -71,6 +72,9 @@ class Databases:
         database = next((item for item in ("Sky", "MyDB", "MyScratch") if item.lower() == name.lower()), None)
         if database is None:
             return None
+        if database == "Sky" and self._contexts:
+            # Contexts change only when they are loaded.
+            return self._contexts[database]
         rows = self._engine.execute(
             "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = ?"
             " AND NOT internal ORDER BY table_oid, column_index",
@@ -88,7 +92,10 @@ class Databases:
             tables.setdefault(table, Table(table, [], "view" if table in views else "table")).columns.append(
                 Column(column, kind, unit, ucd, description)
             )
-        return Catalog(database, tables=list(tables.values()))
+        catalog = Catalog(database, tables=list(tables.values()))
+        if database == "Sky":
+            self._contexts[database] = catalog
+        return catalog
 
     def names(self) -> list[str]:
         """All of them."""
@@ -133,6 +140,7 @@ class Laboratory:
             self.engine.execute(f"ATTACH ':memory:' AS \"{name}\"")
         self.engine.execute(data)
         self.databases = Databases(self.engine, *more)
+        self.changed = False
 
     def translate(self, script: str, context: str = "Sky", **options: Any) -> list[Statement]:
         """Only the plan."""
@@ -141,6 +149,7 @@ class Laboratory:
     def run(self, script: str, context: str = "Sky", **options: Any) -> Outcome:
         """Translate and run."""
         outcome = Outcome(plan=self.translate(script, context, **options))
+        self.changed = self.changed or any(item.action not in (Action.SELECT, Action.NOTHING) for item in outcome.plan)
         for statement in outcome.plan:
             for text in statement.prelude:
                 self.engine.execute(text)
