@@ -12,6 +12,12 @@ from typing import Any
 
 from traitlets import HasTraits, TraitType, Undefined
 
+from casjobs_service.app import CasJobs
+from casjobs_service.dialect.functions import catalog_functions
+from casjobs_service.dialect.spatial_functions import SCALAR_FUNCTIONS, TABLE_FUNCTIONS
+from casjobs_service.queue import Scheduler
+from casjobs_service.quick import Quick
+from casjobs_service.worker.pool import Workers
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_cli.main import _parser
@@ -19,7 +25,16 @@ from sciserver_common import scopes
 from sciserver_common.hub_auth import ServiceAuth
 from sciserver_spawner.spawner import SciServerSpawner
 
-CLASSES: tuple[type[HasTraits], ...] = (SciServerSpawner, SciServerAuthenticator, Portal, ServiceAuth)
+CLASSES: tuple[type[HasTraits], ...] = (
+    SciServerSpawner,
+    SciServerAuthenticator,
+    Portal,
+    CasJobs,
+    Quick,
+    Scheduler,
+    Workers,
+    ServiceAuth,
+)
 """Configurable classes of this distribution."""
 
 
@@ -29,6 +44,7 @@ def write(directory: Path) -> None:
     pages = {f"{cls.__name__}.rst": options_page(cls) for cls in CLASSES}
     pages["command-line.rst"] = command_line_page(_parser())
     pages["scopes.rst"] = scopes_table()
+    pages["sql-functions.rst"] = functions_table()
     for name, text in pages.items():
         path = directory / name
         if not path.exists() or path.read_text() != text:
@@ -37,8 +53,12 @@ def write(directory: Path) -> None:
 
 def ours(cls: type[HasTraits]) -> dict[str, Any]:
     """What `cls` and those of its parents that belong to this distribution declare, in the order of the source."""
-    classes = [parent for parent in reversed(cls.__mro__) if parent.__module__.split("_")[0] in {"casjobs", "sciserver"}]
+    classes = [parent for parent in reversed(cls.__mro__) if _is_ours(parent)]
     return {name: value for parent in classes for name, value in vars(parent).items()}
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.startswith(("casjobs_service", "sciserver_"))
 
 
 def own_options(cls: type[HasTraits]) -> dict[str, TraitType[Any, Any]]:
@@ -84,7 +104,7 @@ def options_page(cls: type[HasTraits]) -> str:
         ]
     changed = changed_defaults(cls)
     if changed:
-        parent = next(c for c in cls.__mro__ if not c.__module__.startswith("sciserver_")).__name__
+        parent = next(c for c in cls.__mro__ if not _is_ours(c)).__name__
         lines += [
             *_heading("Inherited options with another default", "-"),
             f"All options of ``{parent}`` work as well. These start from another value here:",
@@ -130,6 +150,18 @@ def scopes_table() -> str:
         if definition.get("subscopes"):
             allows += "; includes " + ", ".join(f"``{part}``" for part in definition["subscopes"])
         lines += [f"   * - ``{name}``", f"     - {allows}", f"     - {', '.join(carried) or 'the portal, services'}"]
+    return "\n".join(lines) + "\n"
+
+
+def functions_table() -> str:
+    """Table of SDSS's functions; a part of the page that includes it."""
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - Function", "     - Gives", "     - What it does"]
+    rows = [(each.name, each.parameters, each.returns, each.description) for each in catalog_functions()]
+    rows += [(each.name, each.parameters, each.returns, each.description) for each in SCALAR_FUNCTIONS.values()]
+    rows += [(each.name, each.parameters, "table", each.description) for each in TABLE_FUNCTIONS.values()]
+    for name, parameters, gives, text in sorted(rows, key=lambda row: row[0].lower()):
+        call = f"{name}({', '.join(parameter.name for parameter in parameters)})"
+        lines += [f"   * - ``{call}``", f"     - {gives}", f"     - {text}"]
     return "\n".join(lines) + "\n"
 
 

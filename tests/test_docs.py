@@ -12,6 +12,10 @@ from types import ModuleType
 import pytest
 from traitlets import HasTraits
 
+from casjobs_service.app import CasJobs
+from casjobs_service.queue import Scheduler
+from casjobs_service.quick import Quick
+from casjobs_service.worker.pool import Workers
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_common.deployment import SOURCE
@@ -22,7 +26,16 @@ DOCS = SOURCE / "docs"
 PAGES = sorted(
     [*SOURCE.glob("*.md"), *(page for page in DOCS.rglob("*.md") if "_build" not in page.relative_to(DOCS).parts)]
 )
-CLASSES: list[type[HasTraits]] = [SciServerSpawner, SciServerAuthenticator, Portal, ServiceAuth]
+CLASSES: list[type[HasTraits]] = [
+    SciServerSpawner,
+    SciServerAuthenticator,
+    Portal,
+    CasJobs,
+    Quick,
+    Scheduler,
+    Workers,
+    ServiceAuth,
+]
 
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -58,7 +71,18 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
         page = (tmp_path / f"{cls.__name__}.rst").read_text()
         assert all(f"c.{cls.__name__}.{name}" in page for name in generated.own_options(cls))
     page = (tmp_path / "command-line.rst").read_text()
-    for command in ("up", "down", "status", "doctor", "logs", "user add", "user lock", "image build"):
+    for command in (
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "logs",
+        "user add",
+        "user lock",
+        "image build",
+        "context load",
+        "data load",
+    ):
         assert f"sciserver {command}\n" in page
 
 
