@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +48,7 @@ def examine(deployment: Deployment) -> list[Check]:
     checks.append(_engine(client))
     checks += [_image(client, image) for image in images.catalogue()]
     checks.append(_network(client, deployment))
-    return checks + _processes(deployment)
+    return checks + _processes(deployment) + _sandbox(deployment)
 
 
 def _proxy_program() -> Check:
@@ -111,6 +113,26 @@ def _network(client: docker.DockerClient, deployment: Deployment) -> Check:
         remedy = f"Stop the containers, `docker network rm {deployment.network}`, then `sciserver up`."
         return Check(name, False, "users' containers can reach each other", remedy)
     return Check(name, True, f"{deployment.network}, gateway {gateway}, containers kept apart")
+
+
+def _sandbox(deployment: Deployment) -> list[Check]:
+    """What locks queries in; nothing while CasJobs does not answer, which the check of its process tells."""
+    try:
+        with urllib.request.urlopen(f"{deployment.internal_url('casjobs')}/health", timeout=5) as answer:  # noqa: S310 - our own address
+            found = json.load(answer)["protections"]
+    except (OSError, ValueError):
+        return []
+    layers = {"files": "files", "uid": "own user id", "network": "network", "system_calls": "system calls"}
+    missing = [text for name, text in layers.items() if not found[name]]
+    kept = "; ".join(text for name, text in layers.items() if found[name])
+    return [
+        Check(
+            "sandbox of queries",
+            bool(found["files"] and found["system_calls"]),
+            kept + (f"; not: {', '.join(missing)}" if missing else ""),
+            "Run as root, or on a kernel with Landlock. See docs/explanation/casjobs.md.",
+        )
+    ]
 
 
 def _processes(deployment: Deployment) -> list[Check]:
