@@ -89,7 +89,7 @@ def _avg(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> exp.Exp
     count = exp.Nullif(this=count, expression=exp.Literal.number(0))
     if not meaning.duckdb:
         total = _aggregate(meaning, node, "sum", _distinct(arguments[0], inner))
-        quotient = exp.Div(this=meaning.cast(total, types.decimal(38, kind.scale)), expression=count)
+        quotient = exp.Div(this=meaning.cast(total, types.decimal(38, kind.scale)), expression=count, typed=True)
         name = "trunc" if meaning.engine == "postgresql" else "truncate"
         return _spread(meaning, node, meaning.cast(meaning.call(name, quotient, result.scale), result))
     if kind.is_integer:
@@ -106,7 +106,10 @@ def _avg(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> exp.Exp
 def _count(meaning: Meaning, node: exp.Anonymous, arguments: list[Any]) -> exp.Expr:
     if len(arguments) == 1 and isinstance(arguments[0], exp.Distinct) and len(arguments[0].expressions) > 1:
         raise meaning.fail("COUNT(DISTINCT …) takes one column.", node, kind=Kind.SYNTAX)
-    return meaning.call("count", *arguments)
+    argument = arguments[0]
+    if not meaning.duckdb and isinstance(argument, exp.Distinct) and meaning.type(argument).is_string:
+        argument = exp.Distinct(expressions=[meaning.call("lower", argument.expressions[0])])
+    return meaning.call("count", argument)
 
 
 def _plain(name: str, returns: Any, *, approximate: bool = False) -> Call:

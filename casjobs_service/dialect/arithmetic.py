@@ -19,7 +19,7 @@ def _binary(meaning: Meaning, node: exp.Binary) -> exp.Expr:
         if isinstance(node, exp.Add | exp.Div | exp.Mod):
             unclear = left if kinds[0] == types.UNKNOWN else right
             raise meaning.fail("The type of this is not known here.", unclear, "Write CAST(… AS type) around it.")
-        return _operands(node, left, right)
+        return _operands(meaning, node, left, right)
     if kinds[0].is_time or kinds[1].is_time:
         return _dates(meaning, node, left, right)
     if all(kind.kind in ("string", "null") for kind in kinds) and any(kind.is_string for kind in kinds):
@@ -30,7 +30,7 @@ def _binary(meaning: Meaning, node: exp.Binary) -> exp.Expr:
     right = _number(meaning, right, kinds[0])
     first, second = meaning.type(left), meaning.type(right)
     if "null" in (first.kind, second.kind):
-        return _operands(node, left, right)
+        return _operands(meaning, node, left, right)
     if not (first.is_number and second.is_number):
         raise meaning.fail("This operator needs numbers.", node, kind=Kind.DATA)
     if first.is_approximate or second.is_approximate:
@@ -40,12 +40,12 @@ def _binary(meaning: Meaning, node: exp.Binary) -> exp.Expr:
     return _decimals(meaning, node, left, right)
 
 
-def _operands(node: exp.Binary, left: exp.Expr, right: exp.Expr) -> exp.Binary:
+def _operands(meaning: Meaning, node: exp.Binary, left: exp.Expr, right: exp.Expr) -> exp.Binary:
     node.set("this", wrap(left))
     node.set("expression", wrap(right))
     if isinstance(node, exp.Div):
         # Else sqlglot adds casts of its own.
-        node.set("typed", False)
+        node.set("typed", not meaning.duckdb)
         node.set("safe", False)
     return node
 
@@ -80,7 +80,7 @@ def _approximate(meaning: Meaning, node: exp.Binary, left: exp.Expr, right: exp.
         left, right = (
             operand if meaning.type(operand) == kind else meaning.cast(operand, kind) for operand in (left, right)
         )
-    return _operands(node, left, right)
+    return _operands(meaning, node, left, right)
 
 
 def _integers(meaning: Meaning, node: exp.Binary, left: exp.Expr, right: exp.Expr) -> exp.Expr:
@@ -93,12 +93,13 @@ def _integers(meaning: Meaning, node: exp.Binary, left: exp.Expr, right: exp.Exp
             right = meaning.cast(right, kind)
     if isinstance(node, exp.Div) and meaning.duckdb:
         return exp.Paren(this=exp.IntDiv(this=wrap(left), expression=wrap(right)))
-    return exp.Paren(this=_operands(node, left, right)) if isinstance(node, exp.Div) else _operands(node, left, right)
+    new = _operands(meaning, node, left, right)
+    return exp.Paren(this=new) if isinstance(node, exp.Div) else new
 
 
 def _decimals(meaning: Meaning, node: exp.Binary, left: exp.Expr, right: exp.Expr) -> exp.Expr:
     if not isinstance(node, exp.Div):
-        return _operands(node, left, right)
+        return _operands(meaning, node, left, right)
     first = types.as_decimal(meaning.type(left), left)
     second = types.as_decimal(meaning.type(right), right)
     return divide(meaning, left, first, right, second, decimal_result(exp.Div(), first, second))
@@ -122,6 +123,7 @@ def divide(
             this="trunc" if meaning.engine == "postgresql" else "truncate",
             expressions=[
                 exp.Div(
+                    typed=True,
                     this=meaning.cast(left, types.decimal(38, first.scale)),
                     expression=meaning.cast(right, types.decimal(38, second.scale)),
                 ),

@@ -156,7 +156,7 @@ def _log(meaning: Meaning, node: exp.Anonymous, arguments: Arguments) -> exp.Exp
     if len(arguments) == 1:
         return value
     base = meaning.call("ln", as_float(meaning, arguments[1]))
-    return exp.Paren(this=exp.Div(this=value, expression=base, typed=False))
+    return exp.Paren(this=exp.Div(this=value, expression=base, typed=not meaning.duckdb))
 
 
 def _log10(meaning: Meaning, node: exp.Anonymous, arguments: Arguments) -> exp.Expr:

@@ -197,11 +197,9 @@ def _from_parts(name: str, kind: Type) -> Any:
     def rewrite(meaning: Meaning, node: exp.Anonymous, arguments: Arguments) -> exp.Expr:
         meaning.only_duckdb(str(node.name).upper(), node)
         if len(arguments) == 7:
-            milliseconds = arguments.pop()
-            arguments[5] = exp.Add(
-                this=meaning.cast(arguments[5], types.FLOAT),
-                expression=exp.Div(this=wrap(milliseconds), expression=exp.Literal.number("1000e0"), typed=False),
-            )
+            parts = exp.Literal.number("1000e0")
+            fraction = exp.Div(this=wrap(arguments.pop()), expression=parts, typed=False)
+            arguments[5] = exp.Add(this=meaning.cast(arguments[5], types.FLOAT), expression=fraction)
         return meaning.call(name, *arguments)
 
     return Call(3 if kind.kind == "date" else 7, 3 if kind.kind == "date" else 7, fixed(kind), rewrite)

@@ -12,6 +12,7 @@ from casjobs_service.catalog import OWN, Column
 from casjobs_service.dialect import spatial
 from casjobs_service.dialect.check import check
 from casjobs_service.dialect.conversion import convert
+from casjobs_service.dialect.fold import fold
 from casjobs_service.dialect.generate import generate
 from casjobs_service.dialect.infer import Infer
 from casjobs_service.dialect.meaning import DUCKDB, MSSQL, Meaning, call_type
@@ -106,6 +107,8 @@ def compile_query(draft: Draft, tree: exp.Expr, *, wanted: Sequence[Type] | None
         reads += [name for name in spatial.tables_read(tree) if name not in reads]
     meaning = Meaning(session, infer, engine)
     tree = meaning.rewrite(tree)
+    if not meaning.duckdb:
+        fold(meaning, tree)
     tree = reshape(meaning, tree)
     if into:
         plain_numbers(meaning, tree, outs)

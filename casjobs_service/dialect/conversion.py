@@ -177,7 +177,7 @@ def _to_number(meaning: Meaning, node: exp.Expr, given: Type, kind: Type, safe: 
         )
     if given.kind == "bit" and not meaning.duckdb:
         node = exp.Cast(this=node, to=types.INT.node())
-    if kind.is_integer and not given.is_integer:
+    if kind.is_integer and not given.is_integer and (given.kind != "decimal" or given.scale):
         # CAST rounds in the engines, T-SQL cuts.
         node = meaning.call("truncate" if meaning.engine == "trino" else "trunc", node)
     return _cast(meaning, node, kind, safe)
@@ -229,7 +229,7 @@ def _number_of_time(meaning: Meaning, node: exp.Expr, given: Type, kind: Type) -
         raise meaning.fail(f"{given.kind} cannot become {kind.kind}.", node, kind=Kind.DATA)
     meaning.only_duckdb("A date as number", node, "Use DATEDIFF.")
     micros = meaning.call("date_diff", "microsecond", datetime_literal(EPOCH, types.DATETIME), node)
-    days: exp.Expr = exp.Div(this=micros, expression=exp.Literal.number("86400000000e0"), typed=False)
+    days: exp.Expr = exp.Div(this=micros, expression=exp.Literal.number("86400000000e0"), typed=not meaning.duckdb)
     if kind.is_integer:
         days = meaning.call("round", days)
     return exp.Cast(this=exp.Paren(this=days), to=kind.node())

@@ -137,7 +137,7 @@ def _ranked(meaning: Meaning, node: exp.Select, count: exp.Expr, percent: bool, 
             ),
             expression=exp.Literal.number("100e0"),
         )
-        share.set("typed", False)
+        share.set("typed", not meaning.duckdb)
         bound = meaning.call("ceil", share)
     outer = exp.select(*[exp.column(identifier(out.name), table=identifier("ranked")) for out in outs])
     outer = outer.from_(exp.Subquery(this=middle, alias=exp.TableAlias(this=identifier("ranked"))))

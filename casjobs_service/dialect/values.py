@@ -7,6 +7,7 @@ from sqlglot import exp
 from casjobs_service.dialect.conversion import blob, convert
 from casjobs_service.dialect.meaning import Meaning, handles
 from casjobs_service.dialect.source import did_you_mean
+from casjobs_service.dialect.types import FLOAT
 from casjobs_service.errors import Kind
 
 STANDALONE = (exp.Select, exp.Alias, exp.Tuple)
@@ -17,6 +18,14 @@ STANDALONE = (exp.Select, exp.Alias, exp.Tuple)
 def _national(meaning: Meaning, node: exp.National) -> exp.Expr:
     value = node.this
     return exp.Literal.string(value if isinstance(value, str) else value.name)
+
+
+@handles(exp.Literal)
+def _literal(meaning: Meaning, node: exp.Literal) -> exp.Expr:
+    """``1e3`` is a float in T-SQL, and a decimal in PostgreSQL."""
+    if meaning.duckdb or node.is_string or "e" not in node.name.lower():
+        return node
+    return exp.Cast(this=node.copy(), to=FLOAT.node())
 
 
 @handles(exp.Alias, exp.Select)
