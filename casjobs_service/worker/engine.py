@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        self._collation: str | None = None
+        self._settings: dict[str, str] | None = None
         self._connect()
 
     def _connect(self) -> None:
@@ -71,7 +71,12 @@ class Engine:
         self.attached: dict[str, bool] = {}
 
     def configure(
-        self, limits: Limits, temporary: Path, files: Iterable[Path], folders: Iterable[Path], collation: str
+        self,
+        limits: Limits,
+        temporary: Path,
+        files: Iterable[Path],
+        folders: Iterable[Path],
+        settings: Mapping[str, str],
     ) -> None:
         """Set the limits, and lock the configuration: the last thing that can be set.
 
@@ -83,30 +88,30 @@ class Engine:
             Databases that may be attached.
         folders
             Directories whose files their views may read.
-        collation
-            Of all text without one of its own. Another one than before means a new connection, and the loss of
+        settings
+            What the statements count on, name to value. Others than before mean a new connection, and the loss of
             temporary tables.
         """
-        if self._collation == collation:
+        if self._settings == settings:
             return
-        if self._collation is not None:
+        if self._settings is not None:
             self._connection.close()
             self._connect()
-        self._collation = collation
+        self._settings = dict(settings)
         paths = ", ".join(literal(f"{file}{suffix}") for file in files for suffix in SUFFIXES)
         directories = ", ".join(literal(str(folder)) for folder in folders)
-        settings = {
+        values = {
+            **{name: literal(value) for name, value in settings.items()},
             "memory_limit": literal(f"{limits.memory} bytes"),
             "temp_directory": literal(str(temporary)),
             "max_temp_directory_size": literal(f"{limits.temp} bytes"),
             "threads": str(limits.threads),
-            "default_collation": literal(collation),
             "allowed_paths": f"[{paths}]",
             "allowed_directories": f"[{directories}]",
             "enable_external_access": "false",
             "lock_configuration": "true",
         }
-        self._connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+        self._connection.execute("; ".join(f"SET {name} = {value}" for name, value in values.items()))
 
     def interrupt(self) -> None:
         """End what is running; from another thread."""

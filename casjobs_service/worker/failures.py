@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
 
+from casjobs_service.dialect import locate
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.plan import Statement
@@ -28,6 +30,10 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (duckdb.FatalException, Kind.INTERNAL),
     (duckdb.Error, Kind.DATA),
 )
+
+_ENGINES_OWN = (Kind.SYNTAX, Kind.NAME, Kind.UNSUPPORTED, Kind.FORBIDDEN, Kind.DATA)
+_OF_STATEMENTS = (*_ENGINES_OWN, Kind.LIMIT, Kind.QUOTA)
+"""Kinds of errors that belong to a place in the text."""
 
 
 def explained(error: Exception, limits: Limits) -> QueryError:
@@ -60,8 +66,6 @@ def explained(error: Exception, limits: Limits) -> QueryError:
                 "The query needs larger files than it may make. Read fewer rows or columns, or do it in steps.",
                 Kind.LIMIT,
             )
-    if "ivision by zero" in text:
-        return QueryError("Division by zero.", Kind.DATA, hint="NULLIF(x, 0) as the divisor gives NULL instead.")
     for kind, meaning in _KINDS:
         if isinstance(error, kind):
             if meaning is Kind.INTERNAL:
@@ -71,13 +75,20 @@ def explained(error: Exception, limits: Limits) -> QueryError:
 
 
 def located(error: Exception, statement: Statement, limits: Limits) -> Exception:
-    """The error with its place in the user's text; others than the engine's as they are."""
-    if not isinstance(error, duckdb.Error) or isinstance(error, duckdb.InterruptException):
+    """The error with its place in the user's text, if it is one of the statement."""
+    if isinstance(error, duckdb.InterruptException):
         return error
-    found = explained(error, limits)
-    if found.line is None:
-        found.line, found.column = statement.line, statement.column
-    return found
+    if isinstance(error, duckdb.Error):
+        plain = explained(error, limits)
+        if plain.kind in _ENGINES_OWN:
+            found = locate(_PATH.sub("a file", str(error)), statement)
+            # It knows the words, the class of the exception knows the kind.
+            error = replace(found, kind=plain.kind if found.kind is Kind.DATA else found.kind)
+        else:
+            error = plain
+    if isinstance(error, QueryError) and error.line is None and error.kind in _OF_STATEMENTS:
+        error.line, error.column = statement.line, statement.column
+    return error
 
 
 def _readable(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from casjobs_service.catalog import OWN
+from casjobs_service.dialect import ENGINE_SETTINGS
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import DIRECTORIES
@@ -147,9 +148,10 @@ class Worker:
             self.link.send({"event": "log", "text": f"Imported too late: {', '.join(late.names)}"})
             late.names.clear()
 
-    def open(self, collation: str = "") -> None:
-        """Have the engine ready for statements, and closed for everything else."""
-        self.engine.configure(self.limits, self.session / "temporary", self._files, self._folders, collation)
+    def open(self, dialect: str = "") -> None:
+        """Have the engine ready for statements that were written in this dialect, and closed for everything else."""
+        settings = ENGINE_SETTINGS.get(dialect, {})
+        self.engine.configure(self.limits, self.session / "temporary", self._files, self._folders, settings)
 
     def remote(self, statement: Statement) -> pa.RecordBatchReader:
         """Rows of a statement for an engine that is reached by network: the service asks it."""

@@ -25,6 +25,9 @@ from casjobs_service.worker.writing import Writing
 if TYPE_CHECKING:
     from casjobs_service.worker.main import Worker
 
+DIALECT = "tsql"
+"""Of texts that say nothing else."""
+
 AHEAD = 32_000_000
 """Bytes of a result that are read from the user's own database before the first is sent: a client that takes its time
 does not keep others from the file."""
@@ -48,8 +51,8 @@ def plan(worker: Worker, request: dict[str, Any]) -> list[Statement]:
             Kind.LIMIT,
             hint="Upload long lists as a table, and join with it.",
         )
-    dialect = request.get("dialect") or "tsql"
-    worker.open("nocase" if dialect == "tsql" else "")
+    dialect = request.get("dialect") or DIALECT
+    worker.open(dialect)
     return translate(
         text, worker.databases, request["context"], dialect=dialect, may_write=bool(request.get("may_write"))
     )
@@ -98,7 +101,7 @@ class Script:
         if self._job is None:
             return None
         found = None
-        self._worker.open("nocase" if (self._request.get("dialect") or "tsql") == "tsql" else "")
+        self._worker.open(self._request.get("dialect") or DIALECT)
         wishes = {database: READ for database in OWN if self._databases.exists(database)}
         with self._databases.using(wishes, keep=True):
             for database in wishes:

@@ -191,6 +191,10 @@ class Session:
                     raise QueryError("This cannot be done.", Kind.INTERNAL)
         except QueryError as error:
             answer["error"] = error.to_json()
+        except Exception:
+            # Also what only a worker that does not keep to the rules can ask.
+            self._workers.log.exception("What a worker of user %s asked", self.user.id)
+            answer["error"] = QueryError("The service has failed to run the query.", Kind.INTERNAL).to_json()
         self.process.send(answer)
 
     async def _remote(self, message: dict[str, Any]) -> str:

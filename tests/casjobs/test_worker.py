@@ -90,7 +90,7 @@ async def test_tables_of_the_user_are_made_changed_and_dropped(pool: Bench) -> N
     assert table["rows"] == 10
     assert table["size"] >= 0
     assert table["date"].endswith("Z")
-    assert table["columns"][1]["unit"] == "deg"
+    assert table["columns"][1][2] == "deg"
     await pool.query(
         "INSERT INTO mine SELECT 77, 1.5; UPDATE mine SET ra = 9 WHERE objID = 0; DELETE FROM mine WHERE objID = 1"
     )

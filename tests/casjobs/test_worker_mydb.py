@@ -197,7 +197,7 @@ async def test_csv_becomes_a_table_with_the_names_and_types_it_has(pool: Bench) 
     assert made.event("done")["rows"] == 3
     catalog = (await pool.do({"do": "catalog", "database": "MyDB"})).event("done")["catalog"]
     [table] = [table for table in catalog["tables"] if table["name"] == "Uploaded"]
-    assert [(column["name"], column["type"]) for column in table["columns"]] == [
+    assert [tuple(column[:2]) for column in table["columns"]] == [
         ("objID", "BIGINT"),
         ("ra dec", "DOUBLE"),
         ("Größe", "BIGINT"),
@@ -279,9 +279,7 @@ async def test_files_of_other_formats_with_their_units(
         rows = await pool.rows(f"SELECT id, ra FROM other{number} ORDER BY id")
         assert rows == [[1, 1.5], [2, 2.5], [3, math.pi]]
     catalog = (await pool.do({"do": "catalog", "database": "MyDB"})).event("done")["catalog"]
-    units = {
-        item["name"]: item["columns"][1]["unit"] for item in catalog["tables"] if item["name"].startswith("other")
-    }
+    units = {item["name"]: item["columns"][1][2] for item in catalog["tables"] if item["name"].startswith("other")}
     assert units == {"other0": "deg", "other1": "deg", "other2": "deg", "other3": "", "other4": ""}
     assert "too late" not in caplog.text
 
