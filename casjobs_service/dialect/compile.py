@@ -22,7 +22,7 @@ from casjobs_service.dialect.shape import limit_rows, name_outputs, output_name,
 from casjobs_service.dialect.split import Piece
 from casjobs_service.dialect.tsql import WRITTEN
 from casjobs_service.dialect.types import Type
-from casjobs_service.errors import Kind
+from casjobs_service.errors import Kind, QueryError
 from casjobs_service.plan import Action, Statement, TableName, Upload
 
 
@@ -103,7 +103,10 @@ def compile_query(draft: Draft, tree: exp.Expr, *, wanted: Sequence[Type] | None
     uploads = upload(session, tree, resolver, context) if context else []
     reads = [found.name for found in resolver.reads.values() if found.database != TEMP]
     if spatial.may_be_spatial(tree):
-        tree = spatial.rewrite_spatial(tree, session.databases, session.context)
+        try:
+            tree = spatial.rewrite_spatial(tree, session.databases, session.context)
+        except QueryError as error:
+            raise placed(draft, error) from None
         reads += [name for name in spatial.tables_read(tree) if name not in reads]
     meaning = Meaning(session, infer, engine)
     tree = meaning.rewrite(tree)
@@ -126,6 +129,15 @@ def compile_query(draft: Draft, tree: exp.Expr, *, wanted: Sequence[Type] | None
         positions(session, draft.piece.tokens),
         uploads,
     )
+
+
+def placed(draft: Draft, error: QueryError) -> QueryError:
+    """An error without a place, at the word of the statement that it mentions."""
+    if error.line is None:
+        tokens = draft.piece.tokens
+        at = next((token for token in tokens if len(token.text) > 2 and token.text in error.message), tokens[0])
+        error.line, error.column = draft.session.source.place(at.start)
+    return error
 
 
 def positions(session: Session, tokens: list[Token]) -> list[tuple[str, int, int]]:

@@ -10,7 +10,8 @@ from casjobs_service.plan import Statement
 _PREFIX = re.compile(r"^(?:[A-Z][\w ]* Error|ERROR|FATAL|\w+Exception|\[[\w ]+\]|\(\d+, b?)[:,]?\s*", re.ASCII)
 _TAIL = re.compile(r"\n\s*(?:LINE|Line) \d+:.*|\n\s*\^.*|\nDETAIL:.*|\nCONTEXT:.*|\nPOSITION:.*", re.DOTALL)
 _ADVICE = re.compile(
-    r"\s*(?:Use TRY\(|, or SET |Use \"?SET |In order to |You might need to add|Please (?:report|file|add explicit)"
+    r"\s*(?:Either add it |Use TRY\(|, or SET |Use \"?SET |In order to |You might need to add"
+    r"|Please (?:report|file|add explicit)"
     r"|Candidate (?:functions|macros|bindings)|HINT:).*",
     re.DOTALL,
 )
@@ -44,6 +45,7 @@ MEANINGS: tuple[tuple[str, str, Kind, str], ...] = (
     (r"statement timeout|query_max_run_time|maximum (?:run|execution) time", "The time is over.", Kind.TIMEOUT, ""),
     (r"duplicate key|unique constraint|primary key constraint|already exists", "", Kind.DATA, ""),
     (r"not null constraint|violates not-null", "", Kind.DATA, ""),
+    (r"must appear in the group by", "", Kind.SYNTAX, "Add it to GROUP BY, or take its min(…) or max(…)."),
     (r"permission denied", "This database does not let the service read that.", Kind.FORBIDDEN, ""),
     (
         r"does not exist|not found|cannot be resolved|invalid object name|invalid column name|unknown column",

@@ -45,6 +45,10 @@ def _select(meaning: Meaning, node: exp.Select) -> exp.Expr:
     _spell_outputs(node)
     if group := node.args.get("group"):
         _with_rollup(group)
+        for key in group.expressions:
+            if isinstance(key, exp.Literal):
+                # The engine would take a number for the place of a column.
+                raise meaning.fail("GROUP BY needs columns.", key, "Repeat the expression of the column.", Kind.SYNTAX)
     if order := node.args.get("order"):
         _order(meaning, order)
     limit = node.args.get("limit")

@@ -13,7 +13,7 @@ from sqlglot.tokens import Token, TokenType
 from casjobs_service.catalog import Table
 from casjobs_service.dialect import change, ddl, spatial, variables
 from casjobs_service.dialect.check import check
-from casjobs_service.dialect.compile import Draft, columns_of, compile_query
+from casjobs_service.dialect.compile import Draft, columns_of, compile_query, placed
 from casjobs_service.dialect.names import target
 from casjobs_service.dialect.source import did_you_mean
 from casjobs_service.dialect.split import QUOTED, STARTERS, VERBS
@@ -50,6 +50,14 @@ REFUSED = {
 """Statements that are refused, by their first word: why, and what to do instead."""
 
 
+HINTS = frozenset(
+    """NOLOCK INDEX READUNCOMMITTED READCOMMITTED REPEATABLEREAD SERIALIZABLE HOLDLOCK UPDLOCK XLOCK TABLOCK TABLOCKX
+    ROWLOCK PAGLOCK READPAST NOWAIT NOEXPAND FORCESEEK FORCESCAN SNAPSHOT FASTFIRSTROW NOUNLOCK KEEPIDENTITY
+    FILLFACTOR PAD_INDEX SORT_IN_TEMPDB DATA_COMPRESSION ONLINE MAXDOP DROP_EXISTING""".split()  # noqa: SIM905
+)
+"""First words of hints."""
+
+
 def parse(draft: Draft) -> exp.Expr:
     """The tree of one statement.
 
@@ -62,6 +70,7 @@ def parse(draft: Draft) -> exp.Expr:
     tokens = draft.piece.tokens
     if draft.piece.first in ("SET", "UPDATE", "SELECT"):
         tokens = variables.expand_assignments(tokens)
+    tokens = _without_hints(tokens)
     if draft.piece.first == "DELETE":
         tokens = _one_from(tokens)
     if draft.piece.first == "WITH":
@@ -70,13 +79,39 @@ def parse(draft: Draft) -> exp.Expr:
             return _with(draft, tokens, verb)
     try:
         trees = DIALECT.parser().parse(tokens, source.text)
-    except ParseError as error:
+    except (ParseError, ValueError) as error:
         raise syntax_error(draft, error) from None
     if len(trees) != 1 or trees[0] is None:
         raise source.error("This is not SQL that we can read.", Kind.SYNTAX, draft.piece.start)
     for node in trees[0].walk():
         node.meta[WRITTEN] = True
+        if isinstance(node, exp.Convert) and not (isinstance(node.this, exp.DataType) and node.expression):
+            raise source.error("CONVERT takes a type and a value.", Kind.SYNTAX, node)
     return trees[0]
+
+
+def _without_hints(tokens: list[Token]) -> list[Token]:
+    """``WITH (NOLOCK, INDEX = x)`` and ``OPTION (…)`` say how to run a query, not what it answers."""
+    result: list[Token] = []
+    index = 0
+    while index < len(tokens):
+        word = tokens[index].text.upper() if tokens[index].token_type not in QUOTED else ""
+        inside = tokens[index + 2].text.upper() if index + 2 < len(tokens) else ""
+        opens = word in ("WITH", "OPTION") and tokens[index + 1 : index + 2] and tokens[index + 1].text == "("
+        if opens and (word == "OPTION" or inside in HINTS):
+            depth = 0
+            for place in range(index + 1, len(tokens)):
+                kind = tokens[place].token_type
+                depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(kind, 0)
+                if depth == 0:
+                    index = place + 1
+                    break
+            else:
+                return tokens
+            continue
+        result.append(tokens[index])
+        index += 1
+    return result
 
 
 def _one_from(tokens: list[Token]) -> list[Token]:
@@ -111,11 +146,11 @@ def _with(draft: Draft, tokens: list[Token], verb: int) -> exp.Expr:
     return tree
 
 
-def syntax_error(draft: Draft, error: ParseError) -> QueryError:
+def syntax_error(draft: Draft, error: ParseError | ValueError) -> QueryError:
     """Say where sqlglot stopped, in our words."""
     source = draft.session.source
     tokens = draft.piece.tokens
-    detail = error.errors[0] if error.errors else {}
+    detail = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
     line, column = detail.get("line"), detail.get("col")
     at = next((token for token in tokens if token.line == line and token.col == column), tokens[0])
     word = source.text[at.start : at.end + 1]
@@ -262,9 +297,7 @@ def execute(draft: Draft) -> list[Statement]:
         try:
             text = spatial.procedure(node.name, positional, named)
         except QueryError as error:
-            place = source.error("", error.kind, node)
-            error.line, error.column = place.line, place.column
-            raise
+            raise placed(draft, error) from None
         return translate_inner(draft, text)
     known = sorted(spatial.PROCEDURES | {"sp_rename"})
     raise source.error(
