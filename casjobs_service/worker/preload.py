@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import pkgutil
+import sys
 
 PACKAGES = ("casjobs_service.dialect", "casjobs_service.results", "casjobs_service.worker", "encodings", "sqlglot")
 """With all their modules."""
@@ -18,7 +19,7 @@ _ELSEWHERE = {"encodings.mbcs", "encodings.oem"}
 """Modules of other systems."""
 
 _WITHOUT = {"pandas"}
-"""What libraries look for, and can do without."""
+"""What libraries look for, and can do without. Arrow would import it in each worker, for a quarter of a second."""
 
 MODULES = (
     "casjobs_service.duckdb_catalog",
@@ -41,6 +42,7 @@ MODULES = (
 
 def preload() -> None:
     """Import all of it."""
+    sys.meta_path.insert(0, _Absent())
     for name in MODULES:
         importlib.import_module(name)
     for name in PACKAGES:
@@ -49,6 +51,15 @@ def preload() -> None:
             # Programs.
             if not module.name.endswith("__main__") and module.name not in _ELSEWHERE:
                 importlib.import_module(module.name)
+
+
+class _Absent(importlib.abc.MetaPathFinder):
+    """What is installed for others, as if it were not."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Refuse what is to be absent; others may look for the rest."""
+        if fullname.partition(".")[0] in _WITHOUT:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
 class LateImports(importlib.abc.MetaPathFinder):
