@@ -9,7 +9,7 @@ from sqlglot import exp
 from casjobs_service.dialect import types
 from casjobs_service.dialect.conversion import blob, convert, text
 from casjobs_service.dialect.meaning import POSTGRESQL, TRINO, Meaning, handles, wrap
-from casjobs_service.dialect.resolve import OUTS
+from casjobs_service.dialect.scope import OUTS
 from casjobs_service.dialect.types import Type
 from casjobs_service.errors import Kind
 

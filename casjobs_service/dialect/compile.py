@@ -17,7 +17,8 @@ from casjobs_service.dialect.generate import generate
 from casjobs_service.dialect.infer import Infer
 from casjobs_service.dialect.meaning import DUCKDB, MSSQL, Meaning, call_type
 from casjobs_service.dialect.names import TEMP, Found, Session, identifier
-from casjobs_service.dialect.resolve import Out, Resolver
+from casjobs_service.dialect.resolve import Resolver
+from casjobs_service.dialect.scope import Out
 from casjobs_service.dialect.shape import limit_rows, name_outputs, output_name, reshape
 from casjobs_service.dialect.split import Piece
 from casjobs_service.dialect.tsql import WRITTEN

@@ -13,7 +13,8 @@ from casjobs_service.dialect.conversion import convert
 from casjobs_service.dialect.infer import Infer
 from casjobs_service.dialect.meaning import DUCKDB, Meaning, call_type
 from casjobs_service.dialect.names import TEMP, Found, find_table, identifier, target
-from casjobs_service.dialect.resolve import Out, Relation, Resolver, Scope
+from casjobs_service.dialect.resolve import Resolver
+from casjobs_service.dialect.scope import Out, Relation, Scope
 from casjobs_service.dialect.source import did_you_mean, start_of
 from casjobs_service.dialect.tsql import START, WRITTEN
 from casjobs_service.dialect.types import Type

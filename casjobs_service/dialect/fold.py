@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from casjobs_service.dialect.meaning import Meaning
 from casjobs_service.dialect.names import identifier
-from casjobs_service.dialect.resolve import OUTS
+from casjobs_service.dialect.scope import OUTS
 
 AGGREGATES = frozenset(
     """count sum avg min max stddev_samp stddev_pop var_samp var_pop string_agg grouping

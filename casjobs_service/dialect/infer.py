@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from casjobs_service.dialect import types
 from casjobs_service.dialect.names import Session
-from casjobs_service.dialect.resolve import OUTS, TYPE
+from casjobs_service.dialect.scope import OUTS, TYPE
 from casjobs_service.dialect.types import Type, wider
 
 Returns = Callable[[Sequence[Type], Sequence[exp.Expr]], Type]

@@ -16,7 +16,7 @@ from casjobs_service.dialect import functions, spatial, types
 from casjobs_service.dialect.infer import Infer, Returns
 from casjobs_service.dialect.macros import MACROS, NEEDS
 from casjobs_service.dialect.names import Session
-from casjobs_service.dialect.resolve import TYPE
+from casjobs_service.dialect.scope import TYPE
 from casjobs_service.dialect.source import did_you_mean
 from casjobs_service.dialect.tsql import WRITTEN
 from casjobs_service.dialect.types import Type

@@ -17,7 +17,7 @@ from casjobs_service.dialect.generate import DIALECTS, generate
 from casjobs_service.dialect.meaning import CALLS, DUCKDB, ENGINE_NAMES, MSSQL, POSTGRESQL, TRINO
 from casjobs_service.dialect.names import TEMP, Found, Session, find_table, identifier, target
 from casjobs_service.dialect.native_functions import DUCKDB_FUNCTIONS, POSTGRESQL_FUNCTIONS, TRINO_FUNCTIONS
-from casjobs_service.dialect.resolve import set_table
+from casjobs_service.dialect.scope import set_table
 from casjobs_service.dialect.source import did_you_mean
 from casjobs_service.dialect.split import Piece, split
 from casjobs_service.errors import Kind

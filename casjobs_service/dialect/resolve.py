@@ -5,87 +5,43 @@ The tree is changed in place. What is resolved carries `TYPE` in its `meta`; que
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from sqlglot import exp
 
-from casjobs_service.catalog import Column
-from casjobs_service.dialect import metadata, pivot, spatial, types
-from casjobs_service.dialect.names import Found, Session, find_table, identifier
+from casjobs_service.dialect import types
+from casjobs_service.dialect.names import Session, identifier
+from casjobs_service.dialect.scope import (
+    DATE_PARTS,
+    OUTS,
+    TYPE,
+    Out,
+    Relation,
+    Scope,
+    as_word,
+    first_name,
+    listed,
+    renamed,
+)
 from casjobs_service.dialect.source import did_you_mean, start_of
+from casjobs_service.dialect.sources import Sources
 from casjobs_service.dialect.tsql import START
 from casjobs_service.dialect.types import Type
 from casjobs_service.errors import Kind, QueryError
 
-TYPE = "t"
-"""Key in `meta`: `Type` of an expression's value in T-SQL."""
-OUTS = "outs"
-"""Key in `meta` of a query: list of `Out`; missing when it is not known."""
-DATE_PARTS = frozenset({"dateadd", "datediff", "datediff_big", "datename", "datepart", "datetrunc", "identity"})
-"""Functions whose first argument is a word."""
 
-
-@dataclass(slots=True)
-class Out:
-    """A column of a query or table: name (empty: unnamed), type, and what the catalogue says of it."""
-
-    name: str
-    type: Type
-    column: Column | None = None
-    found: Found | None = None
-
-    def __deepcopy__(self, memo: object) -> Out:
-        # sqlglot copies what is in `meta`.
-        return self
-
-
-@dataclass(slots=True)
-class Relation:
-    """Something in FROM."""
-
-    name: str
-    outs: list[Out]
-    open: bool = False
-    """Its columns are not known."""
-    found: Found | None = None
-    by_name: dict[str, Out] = field(default_factory=dict)
-    twice: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for out in self.outs:
-            key = out.name.lower()
-            if key in self.by_name:
-                self.twice.add(key)
-            elif key:
-                self.by_name[key] = out
-
-
-@dataclass(slots=True)
-class Scope:
-    """What names a query's expressions can use."""
-
-    relations: list[Relation] = field(default_factory=list)
-    outer: Scope | None = None
-    ctes: dict[str, list[Out] | None] = field(default_factory=dict)
-
-
-class Resolver:
+class Resolver(Sources):
     """Resolves the names of one statement.
 
     Attributes
     ----------
-    reads
-        Tables that it reads, in order of appearance.
     infer
         Type of an expression whose columns are resolved.
     """
 
     def __init__(self, session: Session, infer: Callable[[exp.Expr], Type]) -> None:
-        self.session = session
-        self.source = session.source
+        super().__init__(session)
         self.infer = infer
-        self.reads: dict[tuple[str, str], Found] = {}
 
     def query(self, node: exp.Expr, outer: Scope | None = None) -> list[Out] | None:
         """Resolve a query; None if its columns are not known."""
@@ -127,16 +83,16 @@ class Resolver:
                 while isinstance(anchor, exp.SetOperation):
                     anchor = anchor.this
                 first = self.query(anchor.copy(), scope)
-                scope = Scope(outer=outer, ctes={**ctes, name: _renamed(first, columns)})
-            outs = _renamed(self.query(body, scope), columns)
-            self._all_named(outs, cte, cte.alias)
+                scope = Scope(outer=outer, ctes={**ctes, name: renamed(first, columns)})
+            outs = renamed(self.query(body, scope), columns)
+            self.all_named(outs, cte, cte.alias)
             ctes[name] = outs
 
     @staticmethod
     def _uses(body: exp.Expr, name: str) -> bool:
         return any(table.name.lower() == name and not table.db for table in body.find_all(exp.Table))
 
-    def _all_named(self, outs: list[Out] | None, node: exp.Expr, name: str) -> None:
+    def all_named(self, outs: list[Out] | None, node: exp.Expr, name: str) -> None:
         seen: set[str] = set()
         for number, out in enumerate(outs or [], 1):
             if not out.name:
@@ -280,202 +236,6 @@ class Resolver:
         in_tables = sum(lower in relation.by_name for relation in scope.relations)
         return in_tables != 1 and sum(out.name.lower() == lower for out in outs) == 1
 
-    # FROM
-
-    def from_clause(self, node: exp.Expr, scope: Scope) -> None:
-        """Resolve FROM and its joins, in the order of their appearance."""
-        if from_ := node.args.get("from_"):
-            self.source_item(from_.this, scope)
-        for join in node.args.get("joins") or []:
-            self._join(join, scope)
-        for lateral in node.args.get("laterals") or []:
-            self.source_item(lateral, scope)
-
-    def _join(self, join: exp.Join, scope: Scope) -> None:
-        self.source_item(join.this, scope)
-        if on := join.args.get("on"):
-            self.expression(on, scope)
-        if join.args.get("using"):
-            raise self.source.error("USING is not T-SQL.", Kind.UNSUPPORTED, join, "Write ON a.x = b.x.")
-        if join.method:
-            raise self.source.error(f"{join.method} joins are not T-SQL.", Kind.UNSUPPORTED, join)
-
-    def source_item(self, node: exp.Expr, scope: Scope) -> None:
-        """Resolve one item of FROM, and add it to the scope."""
-        if pivots := node.args.get("pivots"):
-            self._pivot(node, pivots, scope)
-            return
-        match node:
-            case exp.Table() if isinstance(node.this, exp.Func):
-                self._function_source(node, node.this, node.text("catalog") or "", scope)
-            case exp.Table() if metadata.view_name(self.session, node):
-                self._metadata(node, scope)
-            case exp.Table():
-                self._table(node, scope)
-            case exp.Subquery() if isinstance(node.this, exp.Table | exp.Subquery) and not node.alias:
-                # (a JOIN b ON …)
-                self.source_item(node.this, scope)
-                for join in node.args.get("joins") or []:
-                    self._join(join, scope)
-            case exp.Subquery() | exp.Values():
-                self._derived(node, node, scope)
-            case exp.Lateral():
-                self._lateral(node, scope)
-            case exp.Paren():
-                self.source_item(node.this, scope)
-            case _:
-                raise self.source.error("This cannot stand in FROM.", Kind.UNSUPPORTED, node)
-        if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Func):
-            for join in (node.args.get("joins") or []) if isinstance(node, exp.Table) else []:
-                self._join(join, scope)
-
-    def _add(self, scope: Scope, relation: Relation, node: exp.Expr) -> None:
-        if relation.name and any(other.name.lower() == relation.name.lower() for other in scope.relations):
-            raise self.source.error(
-                f"{relation.name} is in FROM twice.", Kind.NAME, node, "Give each a name of its own: … AS a."
-            )
-        scope.relations.append(relation)
-
-    def _metadata(self, node: exp.Table, scope: Scope) -> None:
-        """information_schema and the like: their rows are written into the query."""
-        alias = node.alias or node.name
-        query, columns = metadata.as_values(self.session, node)
-        query.set("alias", exp.TableAlias(this=identifier(alias)))
-        query.set("joins", node.args.get("joins"))
-        node.replace(query)
-        self._add(scope, Relation(alias, [Out(name, types.from_duckdb(kind)) for name, kind in columns]), query)
-        for join in query.args.get("joins") or []:
-            self._join(join, scope)
-
-    def _table(self, node: exp.Table, scope: Scope) -> None:
-        for key in ("hints", "changes", "version", "sample"):
-            if key == "hints":
-                node.set("hints", None)
-            elif node.args.get(key):
-                raise self.source.error(f"{key.upper()} is not supported.", Kind.UNSUPPORTED, node)
-        alias = node.alias
-        lower = node.name.lower()
-        plain = not node.text("db") and not node.text("catalog") and isinstance(node.this, exp.Identifier)
-        if plain and lower in scope.ctes and not node.this.args.get("temporary"):
-            outs = scope.ctes[lower]
-            relation = Relation(alias or node.name, outs or [], open=outs is None)
-        else:
-            metadata.refuse_other(self.session, node)
-            found = find_table(self.session, node)
-            self.reads.setdefault((found.database.lower(), found.table.name.lower()), found)
-            name = alias or found.table.name
-            relation = Relation(
-                name,
-                [
-                    Out(column.name, types.of_column(column, found.own), column, found)
-                    for column in found.table.columns
-                ],
-                found=found,
-            )
-            if not alias:
-                node.meta["typed"] = node.name
-            set_table(node, found)
-        node.set("alias", _alias(node, relation.name))
-        self._add(scope, relation, node)
-
-    def _pivot(self, node: exp.Expr, pivots: list[exp.Pivot], scope: Scope) -> None:
-        """Replace PIVOT and UNPIVOT by plain queries, and resolve those instead."""
-        probe = node.copy()
-        for key in ("pivots", "joins"):
-            probe.set(key, None)
-        if not probe.alias:
-            probe.set("alias", exp.TableAlias(this=identifier(pivot.INNER)))
-        inner = Scope(outer=scope.outer, ctes=scope.ctes)
-        self.source_item(probe, inner)
-        relation = inner.relations[0]
-        if relation.open or len(pivots) != 1:
-            raise self.source.error("PIVOT of this is not supported.", Kind.UNSUPPORTED, pivots[0])
-        query = pivot.plain(node, pivots[0], [out.name for out in relation.outs], self.source)
-        query.set("joins", node.args.get("joins"))
-        node.replace(query)
-        self.source_item(query, scope)
-
-    def _derived(self, node: exp.Expr, query: exp.Expr, scope: Scope, lateral: Scope | None = None) -> None:
-        alias = node.args.get("alias")
-        columns = [column.name for column in alias.columns] if isinstance(alias, exp.TableAlias) else []
-        # A derived table does not see its neighbours, only what is around the whole query.
-        inner = lateral or Scope(outer=scope.outer, ctes=scope.ctes)
-        body = query.this if isinstance(query, exp.Subquery) else query
-        outs = _renamed(self.query(body, inner), columns)
-        name = node.alias
-        if not name and isinstance(node, exp.Subquery | exp.Values):
-            raise self.source.error("A query in FROM needs a name.", Kind.SYNTAX, node, "Write (SELECT …) AS a.")
-        self._all_named(outs, node, name)
-        relation = Relation(name, outs or [], open=outs is None)
-        self._add(scope, relation, node)
-        if isinstance(alias, exp.TableAlias):
-            alias.set("this", identifier(name))
-            for column in alias.columns:
-                column.set("quoted", True)
-
-    def _lateral(self, node: exp.Lateral, scope: Scope) -> None:
-        """CROSS APPLY and OUTER APPLY: the right side sees what stands left of it."""
-        inner = node.this
-        lateral = Scope(outer=Scope(list(scope.relations), scope.outer, scope.ctes), ctes=scope.ctes)
-        if isinstance(inner, exp.Subquery):
-            self._derived(node, inner, scope, lateral)
-            return
-        catalog = ""
-        while isinstance(inner, exp.Dot):
-            first = inner.this
-            if isinstance(first, exp.Identifier | exp.Column) and first.name.lower() not in ("dbo", ""):
-                catalog = first.name
-            elif isinstance(first, exp.Dot):
-                catalog = catalog or _first_name(first)
-            inner = inner.expression
-        if not isinstance(inner, exp.Anonymous):
-            raise self.source.error("APPLY needs a table function or a query.", Kind.UNSUPPORTED, node)
-        table = exp.Table(this=inner, catalog=identifier(catalog) if catalog else None)
-        node.set("this", table)
-        self._function_source(node, inner, catalog, scope)
-
-    def _function_source(self, node: exp.Expr, call: exp.Expr, catalog: str, scope: Scope) -> None:
-        """A table function in FROM or APPLY."""
-        name = call.name
-        if isinstance(node, exp.Table) and not catalog and node.text("db").lower() not in ("dbo", ""):
-            catalog = node.text("db")
-        if refused := spatial.REFUSED.get(name.lower()):
-            raise self.source.error(refused, Kind.UNSUPPORTED, call)
-        function = spatial.table_function(name)
-        context = self.session.catalog(catalog or self.session.context, call)
-        if function is None:
-            function = next(
-                (item for item in context.functions if item.kind == "table" and item.name.lower() == name.lower()),
-                None,
-            )
-        if function is None:
-            known = [item.name for item in spatial.TABLE_FUNCTIONS.values()]
-            known += [item.name for item in context.functions if item.kind == "table"]
-            raise self.source.error(f"There is no table function {name}.", Kind.NAME, call, did_you_mean(name, known))
-        outer = Scope(list(scope.relations), scope.outer, scope.ctes)
-        for argument in list(call.expressions):
-            if argument.name.upper() == "DEFAULT":
-                _word(argument)
-        for argument in call.expressions:
-            self.expression(
-                argument, outer if isinstance(node, exp.Lateral) else Scope(outer=scope.outer, ctes=scope.ctes)
-            )
-        if isinstance(node, exp.Table):
-            node.set("db", None)
-            node.set("hints", None)
-            node.set("catalog", identifier(context.database))
-        else:
-            node.this.set("catalog", identifier(context.database))
-        alias = node.alias or name
-        alias_node = node.args.get("alias")
-        columns = [column.name for column in alias_node.columns] if isinstance(alias_node, exp.TableAlias) else []
-        outs = _renamed([Out(column.name, types.of_column(column), column) for column in function.columns], columns)
-        node.set("alias", _alias(node, alias))
-        self._add(scope, Relation(alias, outs or [], open=not function.columns), node)
-        if isinstance(node, exp.Table):
-            for join in node.args.get("joins") or []:
-                self._join(join, scope)
-
     # Expressions
 
     def expression(self, root: exp.Expr, scope: Scope) -> None:
@@ -496,10 +256,10 @@ class Resolver:
                     arguments = list(node.expressions)
                     for argument in arguments:
                         if argument.name.upper() == "DEFAULT":
-                            _word(argument)
+                            as_word(argument)
                     arguments = list(node.expressions)
                     if arguments and str(node.name).lower() in DATE_PARTS:
-                        _word(arguments[0])
+                        as_word(arguments[0])
                         arguments = arguments[1:]
                     stack.extend(reversed(arguments))
                 case exp.Identifier() | exp.DataType() | exp.Literal():
@@ -513,7 +273,7 @@ class Resolver:
         if not isinstance(last, exp.Anonymous):
             raise self.source.error("This name has too many parts.", Kind.NAME, node)
         first = start_of(node)
-        last.meta["schema"] = _first_name(node)
+        last.meta["schema"] = first_name(node)
         if first is not None:
             last.meta[START] = first
         node.replace(last)
@@ -550,7 +310,7 @@ class Resolver:
             matches = [relation for relation in item.relations if lower in relation.by_name]
             if len(matches) > 1:
                 raise self.source.error(
-                    f"The column {node.name} is in {_listed([relation.name for relation in matches])}.",
+                    f"The column {node.name} is in {listed([relation.name for relation in matches])}.",
                     Kind.NAME,
                     node,
                     f"Write {matches[0].name}.{node.name} or {matches[1].name}.{node.name}.",
@@ -614,56 +374,3 @@ class Resolver:
         elif isinstance(node.this, exp.Identifier) and node.this.quoted and not relations:
             hint = "Texts are written in single quotes."
         return self.source.error(f"There is no column {node.name}{where}.", Kind.NAME, node, hint)
-
-
-def set_table(node: exp.Table, found: Found) -> None:
-    """Write the table as the engine of its database knows it."""
-    at = start_of(node)
-    node.set("this", identifier(found.table.name))
-    if found.remote:
-        node.set("db", identifier(found.table.schema) if found.table.schema else None)
-        node.set("catalog", None)
-    else:
-        node.set("db", identifier("main"))
-        node.set("catalog", identifier(found.database))
-    node.meta["found"] = found
-    if at is not None:
-        node.meta[START] = at
-
-
-def _alias(node: exp.Expr, name: str) -> exp.TableAlias:
-    old = node.args.get("alias")
-    columns = old.columns if isinstance(old, exp.TableAlias) else []
-    alias = exp.TableAlias(this=identifier(name))
-    if columns:
-        alias.set("columns", [identifier(column.name) for column in columns])
-    return alias
-
-
-def _renamed(outs: list[Out] | None, names: list[str]) -> list[Out] | None:
-    if outs is None or not names:
-        return outs
-    return [
-        Out(names[index] if index < len(names) else out.name, out.type, out.column, out.found)
-        for index, out in enumerate(outs)
-    ]
-
-
-def _word(node: exp.Expr) -> None:
-    """A date part is parsed as a column."""
-    if isinstance(node, exp.Column) and not node.table:
-        word = exp.Var(this=node.name)
-        word.meta.update(node.this.meta)
-        node.replace(word)
-
-
-def _first_name(node: exp.Expr) -> str:
-    """First part of a dotted name, without ``dbo``."""
-    while isinstance(node, exp.Dot):
-        node = node.this
-    return node.name if node.name.lower() != "dbo" else ""
-
-
-def _listed(names: Iterable[str]) -> str:
-    items = list(names)
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

@@ -8,7 +8,7 @@ from casjobs_service.dialect import types
 from casjobs_service.dialect.comparison import as_type
 from casjobs_service.dialect.meaning import Meaning
 from casjobs_service.dialect.names import identifier
-from casjobs_service.dialect.resolve import OUTS
+from casjobs_service.dialect.scope import OUTS
 from casjobs_service.dialect.tsql import WRITTEN
 from casjobs_service.errors import Kind
 
