@@ -22,6 +22,7 @@ from casjobs_service.dialect.spatial_functions import REFUSED, SCALAR_FUNCTIONS,
 from casjobs_service.dialect.spatial_joins import DISTANCES, rewrite_distances
 from casjobs_service.dialect.spatial_kinds import Shape, choose
 from casjobs_service.dialect.spatial_procedures import PROCEDURES, procedure
+from casjobs_service.dialect.spatial_zones import are_few, rows_of
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.plan import TableName
 
@@ -105,7 +106,8 @@ def rewrite_spatial(tree: exp.Expr, databases: Databases, context: str) -> exp.E
     for node in list(tree.find_all(exp.Table)):
         call = node.this
         if isinstance(call, exp.Anonymous) and (found := TABLE_FUNCTIONS.get(str(call.name).lower())):
-            query = table_call(found, call.expressions, _catalog(databases, node.catalog or context, found.name))
+            catalog = _catalog(databases, node.catalog or context, found.name)
+            query = table_call(found, call.expressions, catalog, _few(node, databases))
             if not isinstance(node.parent, exp.Lateral):
                 query.set("alias", node.args.get("alias"))
                 query.set("joins", node.args.get("joins"))
@@ -113,7 +115,7 @@ def rewrite_spatial(tree: exp.Expr, databases: Databases, context: str) -> exp.E
     for call in list(tree.find_all(exp.Anonymous)):
         if scalar := SCALAR_FUNCTIONS.get(str(call.name).lower()):
             catalog = _catalog(databases, call.meta.get("schema") or context, scalar.name)
-            value = scalar_call(scalar, call.expressions, catalog)
+            value = scalar_call(scalar, call.expressions, catalog, _few(call, databases))
             value.meta["t"] = _type(scalar.returns)
             if call is tree:
                 tree = value
@@ -147,12 +149,28 @@ def _catalog(databases: Databases, name: str, function: str) -> Catalog:
     return catalog
 
 
+def _few(node: exp.Expr, databases: Databases) -> bool:
+    """Whether the tables beside a call have few rows."""
+    select = node.parent_select
+    if select is None:
+        return True
+    tables = _tables(select, databases)
+    others = [item for item in _sources(select) if node not in (item, item.this)]
+    # A call in a query of its own is made for the rows of the query around it.
+    inside = select.parent_select is None or (len(others) > 0)
+    return inside and tables is not None and are_few(rows_of(item, tables.get(id(item))) for item in others)
+
+
+def _sources(select: exp.Select) -> list[exp.Expr]:
+    """What is in FROM."""
+    found = [from_.this] if (from_ := select.args.get("from_")) else []
+    return found + [join.this for join in select.args.get("joins") or []]
+
+
 def _tables(select: exp.Select, databases: Databases) -> dict[int, Table] | None:
     """Catalogue entries of the tables in FROM, by the `id` of their nodes; None if another engine has one."""
     found = {}
-    nodes = [from_.this] if (from_ := select.args.get("from_")) else []
-    nodes += [join.this for join in select.args.get("joins") or []]
-    for node in nodes:
+    for node in _sources(select):
         if not isinstance(node, exp.Table) or not node.catalog or node.catalog == "temp":
             continue
         catalog = databases.catalog(node.catalog)

@@ -47,18 +47,21 @@ def _bound(function: TableFunction | ScalarFunction, arguments: Sequence[exp.Exp
     return dict(zip(names, arguments, strict=True))
 
 
-def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: Catalog) -> exp.Subquery:
+def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: Catalog, few: bool) -> exp.Subquery:
+    """Query for a table function; `few` if it is called for few rows of other tables only."""
     given = _bound(function, arguments)
     if function.shape is Shape.ROW:
         return _row(function, given)
     choice = _choice(function.name, function.searched, catalog)
     if function.shape is Shape.BOX:
         return _rectangle(function, given, choice, catalog)
-    search, values, ordered = _search(given, function.radius, choice)
+    search, values, ordered = _search(given, function.radius, choice, few)
     cells = ", ".join(_cell(column.name, column.type, choice, search) for column in function.columns)
-    order = (
-        f" ORDER BY {search.haversine}{_tie(function, choice)}" if ordered or function.shape is Shape.NEAREST else ""
-    )
+    order = ""
+    if ordered or function.shape is Shape.NEAREST:
+        # By its name: the engine plans a repeated expression again.
+        answered = any(column.name == "distance" for column in function.columns)
+        order = f" ORDER BY {quoted('distance') if answered else search.haversine}{_tie(function, choice)}"
     limit = " LIMIT 1" if function.shape is Shape.NEAREST else ""
     conditions, more = _conditions(search, choice, given, function.where)
     sql = f"SELECT {cells} FROM {search.joins} WHERE {conditions}{order}{limit}"
@@ -77,7 +80,9 @@ def _choice(name: str, searched: tuple[Searched, ...], catalog: Catalog) -> Choi
     return choice
 
 
-def _search(given: dict[str, exp.Expr], radius: str, choice: Choice) -> tuple[Search, dict[str, exp.Expr], bool]:
+def _search(
+    given: dict[str, exp.Expr], radius: str, choice: Choice, few: bool
+) -> tuple[Search, dict[str, exp.Expr], bool]:
     """The search, what its placeholders mean, and whether it is for one position only."""
     limit = exp.Literal.number(real(float(radius))) if radius else given["r"]
     if "nx" in given:
@@ -106,7 +111,7 @@ def _search(given: dict[str, exp.Expr], radius: str, choice: Choice) -> tuple[Se
         return around(place, *centre, size), {}, True
     if not any(node.find(exp.Column, exp.Query) for node in values.values()):
         return around_variable(place), values, True
-    return around_each(place, size), values, False
+    return around_each(place, size, few), values, False
 
 
 def _angles(x: float, y: float, z: float) -> tuple[float, float]:
@@ -198,13 +203,14 @@ def _row(function: TableFunction, given: dict[str, exp.Expr]) -> exp.Subquery:
     return exp.Subquery(this=raw(query, {f"ss_{name}": node for name, node in given.items()}))
 
 
-def scalar_call(function: ScalarFunction, arguments: Sequence[exp.Expr], catalog: Catalog) -> exp.Subquery:
+def scalar_call(function: ScalarFunction, arguments: Sequence[exp.Expr], catalog: Catalog, few: bool) -> exp.Subquery:
+    """Query for a scalar function, likewise."""
     given = _bound(function, arguments)
     if not function.search:
         return _lookup(function, given, catalog)
     table = TABLE_FUNCTIONS[function.search.lower()]
     choice = _choice(function.name, table.searched, catalog)
-    search, values, _ = _search(given, table.radius, choice)
+    search, values, _ = _search(given, table.radius, choice, few)
     conditions, more = _conditions(search, choice, given, (*table.where, *function.filters))
     cell = _cell(function.column, function.returns, choice, search)
     order = search.haversine + _tie(table, choice)

@@ -16,12 +16,14 @@ from casjobs_service.dialect.spatial_zones import (
     OBJECTS,
     SLACK,
     Place,
+    are_few,
     around_each,
     box,
     number,
     quoted,
     raw,
     real,
+    rows_of,
 )
 
 DISTANCES = frozenset({"fdistancearcmineq", "fdistanceeq"})
@@ -212,6 +214,10 @@ def _join(
                 continue
         elif not items[index].inner:
             continue
+        join = items[index].join
+        if join is not None and join.side and _has_query(join.args.get("on")):
+            # The engine refuses queries in the condition of a lateral join.
+            continue
         swapped = index < max(others)
         if swapped and not (index == 0 and others == {1} and items[1].inner and items[1].replaceable):
             continue
@@ -226,8 +232,18 @@ def _join(
     *_, index, side, place = max(choices, key=lambda choice: choice[:3])
     if index < max(used[1 - side] | limits):
         _swap(select, items)
-    _make_lateral(items[index], near, side, place, _wanted(select, items[index]))
+    join = items[index].join
+    if join is not None and _has_query(on := join.args.get("on")):
+        join.set("on", None)
+        join.set("kind", "CROSS")
+        select.where(exp.Paren(this=on), copy=False)
+    few = are_few(rows_of(item.node, item.table) for item in items if item is not items[index])
+    _make_lateral(items[index], near, side, place, _wanted(select, items[index]), few)
     return index
+
+
+def _has_query(condition: exp.Expr | None) -> bool:
+    return condition is not None and condition.find(exp.Query) is not None
 
 
 def _place(item: Item, position: tuple[exp.Expr, exp.Expr], alias: str = OBJECTS) -> Place | None:
@@ -254,9 +270,9 @@ def _wanted(select: exp.Select, item: Item) -> str:
     return ", ".join(f"{OBJECTS}.{quoted(name)}" for name in names) or "1"
 
 
-def _make_lateral(item: Item, near: Near, side: int, place: Place, wanted: str) -> None:
+def _make_lateral(item: Item, near: Near, side: int, place: Place, wanted: str, few: bool) -> None:
     ra, dec = near.positions[1 - side]
-    search = around_each(place, near.value)
+    search = around_each(place, near.value, few)
     # A little wider, so that the user's condition decides at its border.
     wider = exp.Add(
         this=exp.Mul(this=exp.Paren(this=near.radius.copy()), expression=exp.Literal.number(real(1 + 1e-9))),

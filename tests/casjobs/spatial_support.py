@@ -77,6 +77,12 @@ class World:
         columns = [Column(row[0], row[1]) for row in described]
         catalog.tables.append(Table(table, columns, rows=data.num_rows, sky=sky))
 
+    def know_rows(self, known: bool) -> None:
+        """Whether the catalogue says how many rows MyDB's tables have: the translator joins few rows another way."""
+        for table in self.catalogs["mydb"].tables:
+            row = self.connection.execute(f'SELECT count(*) FROM MyDB.main."{table.name}"').fetchall()[0]  # noqa: S608
+            table.rows = row[0] if known else None
+
     def statements(self, text: str, context: str = "SkyDemo") -> list[Statement]:
         return translate(text, self, context)
 

@@ -53,12 +53,14 @@ def where(chosen: npt.NDArray[np.bool_]) -> Pairs:
     return np.asarray(rows, np.int64) * (1 << 32) + objects
 
 
+@pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("context", ["SkyDemo", "Flat"])
 @pytest.mark.parametrize(("radius", "size"), [("0.1/60.0", 0.1 / 60), ("1", 1), ("10", 10), ("120", 120)])
 def test_every_way_to_write_a_cross_match(
-    sky: tuple[World, Array, Array], distances: Array, radius: str, size: float, context: str
+    sky: tuple[World, Array, Array], distances: Array, radius: str, size: float, context: str, few: bool
 ) -> None:
     here, *_ = sky
+    here.know_rows(few)
     expected = where(distances < size)
     assert len(expected) > 10
     distance = "dbo.fDistanceArcMinEq(u.up_ra, u.up_dec, p.ra, p.dec)"
@@ -182,6 +184,43 @@ def test_further_tables_and_conditions(sky: tuple[World, Array, Array], distance
     assert sorted(zip(*(three[name].to_pylist() for name in three.column_names), strict=True)) == sorted(rows)
 
 
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "p.type = 3 AND u.up_id < 50",
+        "u.up_ra < p.ra OR p.camcol = 3",
+        "p.objID IN (SELECT objID FROM PhotoObjAll WHERE run < 100)",
+        "EXISTS (SELECT 1 FROM SpecObjAll s WHERE s.plate = p.run)",
+        "abs(p.dec - u.up_dec) < 0.001 AND p.zoneID > 100",
+        "(SELECT max(r.stripe) FROM Run r WHERE r.run = p.run) = 82",
+    ],
+)
+def test_with_other_conditions(sky: tuple[World, Array, Array], condition: str, few: bool) -> None:
+    here, *_ = sky
+    here.know_rows(few)
+    distance = "dbo.fDistanceArcMinEq(u.up_ra, u.up_dec, p.ra, p.dec)"
+    # Without a distance alone on one side it is a plain join.
+    plain = here.run(
+        "SELECT u.up_id, p.objID FROM MyDB.up u JOIN PhotoObjAll p"
+        f" ON {distance} + 0 < 30 WHERE {condition} ORDER BY u.up_id, p.objID"
+    )
+    assert plain.num_rows
+    left = here.run(
+        f"SELECT u.up_id, p.objID FROM MyDB.up u LEFT JOIN PhotoObjAll p ON {distance} < 30 AND ({condition})"
+    )
+    assert set(left["up_id"].to_pylist()) == set(range(UPLOADED))
+    np.testing.assert_array_equal(pairs(left), pairs(plain))
+    for query in (
+        f"SELECT u.up_id, p.objID FROM MyDB.up u JOIN PhotoObjAll p ON {distance} < 30 AND ({condition})",
+        f"SELECT u.up_id, p.objID FROM PhotoObjAll p JOIN MyDB.up u ON {distance} < 30 WHERE {condition}",
+        f"SELECT u.up_id, p.objID FROM MyDB.up u, PhotoObjAll p WHERE {distance} < 30 AND ({condition})",
+        "SELECT u.up_id, p.objID FROM MyDB.up u CROSS APPLY fGetNearbyObjAllEq(u.up_ra, u.up_dec, 30) n"
+        f" JOIN PhotoObjAll p ON p.objID = n.objID WHERE {condition}",
+    ):
+        np.testing.assert_array_equal(pairs(here.run(query)), pairs(plain), query)
+
+
 def test_a_table_with_itself(sky: tuple[World, Array, Array]) -> None:
     here, *_ = sky
     up_ra, up_dec = uploaded(here)
@@ -211,7 +250,11 @@ RADII = st.one_of(st.sampled_from([0.1 / 60, 1 / 60, 1.0, 60.0, 5400.0]), st.flo
 
 
 @given(
-    st.lists(POSITIONS, min_size=1, max_size=25), st.lists(POSITIONS, min_size=1, max_size=12), RADII, st.booleans()
+    st.lists(POSITIONS, min_size=1, max_size=25),
+    st.lists(POSITIONS, min_size=1, max_size=12),
+    RADII,
+    st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
 def test_zones_join_against_brute_force(
@@ -220,6 +263,7 @@ def test_zones_join_against_brute_force(
     centres: list[tuple[float, float]],
     radius: float,
     ordered: bool,
+    few: bool,
 ) -> None:
     here, *_ = sky
     # With each centre a copy very near to it, and others just inside and just outside of the radius.
@@ -228,6 +272,7 @@ def test_zones_join_against_brute_force(
     here.add("SkyTry", "PhotoObjAll", photo_table(ra, dec), Sky("ra", "dec", "zoneID", HEIGHT) if ordered else None)
     up_ra, up_dec = np.array(centres, float).T
     here.add("MyDB", "tried", pa.table({"up_id": np.arange(len(up_ra)), "up_ra": up_ra, "up_dec": up_dec}))
+    here.know_rows(few)
     away = arcmin(up_ra[:, None], up_dec[:, None], ra, dec)
     sure, possible = where(away < radius - 1e-7), where(away < radius + 1e-7)
     search = f"dbo.fGetNearbyObjAllEq(t.up_ra, t.up_dec, {radius!r})"
@@ -268,8 +313,10 @@ def test_strange_positions_are_no_error(sky: tuple[World, Array, Array]) -> None
     assert both.num_rows == np.count_nonzero(arcmin(359.5, 0, ra, dec) < 60)
 
 
-def test_plans_join_by_equality(sky: tuple[World, Array, Array]) -> None:
+@pytest.mark.parametrize("few", [True, False])
+def test_plans_join_by_equality(sky: tuple[World, Array, Array], few: bool) -> None:
     here, *_ = sky
+    here.know_rows(few)
     distance = "dbo.fDistanceArcMinEq(u.up_ra, u.up_dec, p.ra, p.dec)"
     for query in (
         "SELECT u.up_id, n.objID FROM MyDB.up u CROSS APPLY dbo.fGetNearbyObjEq(u.up_ra, u.up_dec, 1) n",
