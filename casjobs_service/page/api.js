@@ -44,9 +44,8 @@ export async function call(method, path, { query = {}, json, body, headers = {},
 
 // Integers that a JavaScript number would round are kept as text. Strings are matched first, and stay as they are.
 export function exactJson(text) {
-  return JSON.parse(
-    text.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (found) => (found[0] === '"' ? found : `"${found}"`)),
-  );
+  const values = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+  return JSON.parse(text.replace(values, (found) => (/^-?\d{16,}$/.test(found) ? `"${found}"` : found)));
 }
 
 export async function json(method, path, options) {

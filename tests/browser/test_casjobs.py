@@ -104,7 +104,7 @@ def test_check_runs_nothing(page: Page) -> None:
 def test_result_is_downloaded(page: Page) -> None:
     page.get_by_label("Database", exact=True).select_option("Sky")
     page.get_by_label("SQL", exact=True).fill("select objID, mag from Stars")
-    page.get_by_label("File").select_option("csv")
+    page.get_by_label("Format", exact=True).select_option("csv")
     with page.expect_download(timeout=ANSWER) as download:
         page.get_by_role("button", name="Run and download").click()
     lines = Path(download.value.path()).read_text().splitlines()
