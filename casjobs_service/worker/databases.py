@@ -54,6 +54,9 @@ class SessionDatabases:
             return self._catalogs[key]
         if key in self._spelling:
             database = self._spelling[key]
+            if not self.exists(database):
+                # Most users of other databases have none: no need to ask for it.
+                return Catalog(database)
             with self.using({database: READ}, keep=True):
                 self._catalogs[key] = self._read(database)
         elif key in self._places:

@@ -68,6 +68,7 @@ class Engine:
         # The first query of a connection is ten times slower than the second.
         self._connection.sql("SELECT 1").to_arrow_reader(BATCH).read_all()
         self._prelude: set[str] = set()
+        self._set: dict[str, str] = {"threads": "1"}
         self.attached: dict[str, bool] = {}
 
     def configure(
@@ -111,7 +112,22 @@ class Engine:
             "enable_external_access": "false",
             "lock_configuration": "true",
         }
-        self._connection.execute("; ".join(f"SET {name} = {value}" for name, value in values.items()))
+        for name in self._set.keys() - values.keys():
+            self._connection.execute(f"RESET {name}")
+        self.preset(values)
+
+    def preset(self, values: Mapping[str, str]) -> None:
+        """Set what is not so already: each costs a fifth of a millisecond.
+
+        Parameters
+        ----------
+        values
+            Name to value, as SQL.
+        """
+        changed = {name: value for name, value in values.items() if self._set.get(name) != value}
+        if changed:
+            self._connection.execute("; ".join(f"SET {name} = {value}" for name, value in changed.items()))
+            self._set.update(changed)
 
     def interrupt(self) -> None:
         """End what is running; from another thread."""

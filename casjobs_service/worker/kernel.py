@@ -10,7 +10,6 @@ from typing import Any
 MACHINE = platform.machine()
 
 SECCOMP = {"x86_64": 317, "aarch64": 277}
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 """The same on all machines."""
 
@@ -26,8 +25,6 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
     16384,
     1 << 18,
 )
-MNT_DETACH = 2
-
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -68,15 +65,6 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
         ),
         "mount",
     )
-
-
-def pivot_root(new: str) -> None:
-    """Make the mount `new` the root, and forget what was there before."""
-    os.chdir(new)
-    # Old and new at one place: the old tree is on top, and is taken away.
-    syscall(PIVOT_ROOT[MACHINE], ctypes.c_char_p(b"."), ctypes.c_char_p(b"."))
-    _checked(_libc.umount2(b".", MNT_DETACH), "umount")
-    os.chdir("/")
 
 
 def prctl(option: int, *values: int) -> None:

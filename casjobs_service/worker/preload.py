@@ -22,12 +22,16 @@ _WITHOUT = {"pandas"}
 """What libraries look for, and can do without. Arrow would import it in each worker, for a quarter of a second."""
 
 MODULES = (
+    "_strptime",
+    "calendar",
     "casjobs_service.duckdb_catalog",
     "casjobs_service.readers",
     "concurrent.futures.thread",
     "ctypes.util",
     "decimal",
+    "difflib",
     "duckdb",
+    "locale",
     "numpy",
     "orjson",
     "polars",
@@ -36,6 +40,8 @@ MODULES = (
     "pyarrow.csv",
     "pyarrow.ipc",
     "pyarrow.parquet",
+    "stringprep",
+    "unicodedata",
     "zoneinfo",
 )
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from casjobs_service.catalog import MYDB, Catalog
-from casjobs_service.dialect import translate
+from casjobs_service.dialect import ENGINE_SETTINGS, translate
 from casjobs_service.results import Stats, writer
-from casjobs_service.worker.engine import Engine
+from casjobs_service.worker.engine import Engine, literal
+from casjobs_service.worker.script import DIALECT
 
 FORMATS = ("json-array", "csv", "arrow")
 """What most clients ask for."""
@@ -35,6 +36,7 @@ def warm(engine: Engine, *, formats: bool) -> None:
     formats
         Also write results; polars starts threads of its own then.
     """
+    engine.preset({name: literal(value) for name, value in ENGINE_SETTINGS[DIALECT].items()})
     for statement in translate("SELECT 1 AS a, 'b' AS b, 1.5 AS c", _Empty(), MYDB):
         with engine.stream(statement.sql) as reader:
             schema, batches = reader.schema, list(reader)

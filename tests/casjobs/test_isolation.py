@@ -588,7 +588,6 @@ async def test_every_thread_is_locked_in(session: Session) -> None:
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         for space in ("mnt", "net", "ipc", "uts"):
             assert (thread / "ns" / space).readlink() != Path(f"/proc/self/ns/{space}").readlink()
-        assert (thread / "root").readlink() == Path("/")
         assert sorted(path.name for path in (thread / "root").iterdir()) == ["contexts", "mydb", "scratch", "session"]
     assert Path(f"/proc/{pid}/net/dev").read_text().count(":") == 1, "loopback only"
     limits = Path(f"/proc/{pid}/limits").read_text()

@@ -53,6 +53,16 @@ async def test_text_is_compared_as_sql_server_does_and_stays_as_it_is(pool: Benc
     assert await pool.rows("SELECT DISTINCT class FROM Sky.Stars ORDER BY class") == [["GALAXY"], ["STAR"]]
 
 
+async def test_in_its_own_dialect_the_engine_compares_as_it_does(pool: Bench) -> None:
+    text = "SELECT count(*) AS n FROM Sky.Stars WHERE class = '{}'"
+    assert await pool.rows(text.format("galaxy"), dialect="duckdb") == [[0]]
+    assert await pool.rows(text.format("GALAXY"), dialect="duckdb") == [[5000]]
+    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+        for dialect, number in (("tsql", 5000), ("duckdb", 0), ("tsql", 5000)):
+            answer = await collect(session, query(text.format("galaxy"), dialect=dialect))
+            assert answer.rows == [[number]]
+
+
 async def test_every_format_can_be_made_inside_the_sandbox(pool: Bench, caplog: pytest.LogCaptureFixture) -> None:
     text = (
         "SELECT TOP 70000 id, CAST(h % 1000 AS FLOAT) AS x, CAST(h % 1000 AS REAL) AS y, 'a\u00e9\"' AS s, "
