@@ -156,6 +156,7 @@ SCHEMAS: dict[str, Any] = {
             _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=_array({"enum": ["read", "write"]}))
         ),
         estimated_rows=_or_none(COUNT),
+        parameters=_array(TEXT) | {"description": "Variables that the script uses and does not declare."},
     ),
     "Job": _object(
         {

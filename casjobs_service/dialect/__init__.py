@@ -2,7 +2,7 @@
 
 from casjobs_service.dialect.locate import locate
 from casjobs_service.dialect.names import Databases
-from casjobs_service.dialect.script import translate
+from casjobs_service.dialect.script import translate, undeclared
 
 ENGINE_SETTINGS: dict[str, dict[str, str]] = {
     "tsql": {
@@ -14,4 +14,4 @@ ENGINE_SETTINGS: dict[str, dict[str, str]] = {
 }
 """Settings of the session's DuckDB that a dialect's translation counts on: by dialect, name → value."""
 
-__all__ = ["ENGINE_SETTINGS", "Databases", "locate", "translate"]
+__all__ = ["ENGINE_SETTINGS", "Databases", "locate", "translate", "undeclared"]

@@ -1,4 +1,4 @@
-"""Functions of the engines that queries in their own SQL may call: none of them reaches files, settings or other data."""
+"""Functions that queries in the engines' own SQL may call: none reaches files, settings or other data."""
 
 from __future__ import annotations
 

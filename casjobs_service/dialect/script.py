@@ -157,6 +157,30 @@ def translate_inner(draft: Draft, text: str) -> list[Statement]:
     return statements
 
 
+def undeclared(text: str) -> list[str]:
+    """Variables that a script uses and does not declare, without ``@``, in small letters, in order.
+
+    Raises
+    ------
+    QueryError
+        A quote, bracket or comment is not closed.
+    """
+    used: dict[str, None] = {}
+    declared: set[str] = set()
+    for piece in split(tokenize(Source(text)), text):
+        words = [token.text for token in piece.tokens]
+        for index, token in enumerate(piece.tokens[:-1]):
+            if token.token_type != TokenType.PARAMETER:
+                continue
+            name = words[index + 1].lower()
+            if piece.first == "DECLARE" and words[index - 1].upper() in ("DECLARE", ","):
+                declared.add(name)
+            # EXEC f @name = value: the procedure's own.
+            elif piece.first not in ("EXEC", "EXECUTE") or words[index + 2 : index + 3] != ["="]:
+                used[name] = None
+    return [name for name in used if name not in declared and not name.startswith("@")]
+
+
 _OPEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\[[^\]]*\]|--[^\n]*|/\*|'|\"|\[")
 
 

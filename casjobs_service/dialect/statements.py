@@ -190,7 +190,7 @@ def translate_statement(draft: Draft) -> list[Statement]:
     if first == "DECLARE" and "CURSOR" in draft.piece.words:
         raise source.error("Cursors are not supported.", Kind.UNSUPPORTED, start, REFUSED["OPEN"][1])
     if first == "INSERT" and not draft.piece.words.isdisjoint({"EXEC", "EXECUTE"}):
-        raise source.error("INSERT … EXEC is not supported.", Kind.UNSUPPORTED, start, "INSERT INTO t SELECT ….")
+        return insert_results(draft)
     if first == "EXEC" or first == "EXECUTE":
         return execute(draft)
     if first in ("CREATE", "ALTER") and not {"PROCEDURE", "PROC", "FUNCTION", "TRIGGER"}.isdisjoint(words):
@@ -269,21 +269,9 @@ def use(draft: Draft, tree: exp.Use) -> list[Statement]:
 
 def execute(draft: Draft) -> list[Statement]:
     """EXEC of the few procedures that are known."""
-    session = draft.session
-    source = session.source
-    tree = parse(draft)
-    node = tree.this if isinstance(tree, exp.Execute) else None
-    if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
-        raise source.error("EXEC needs a procedure.", Kind.UNSUPPORTED, draft.piece.start, "SQL in texts is not run.")
-    name = node.name.lower()
-    positional: list[exp.Expr] = []
-    named: dict[str, exp.Expr] = {}
-    for argument in tree.expressions:
-        if isinstance(argument, exp.EQ) and isinstance(argument.this, exp.Parameter):
-            named[argument.this.name.lower()] = argument.expression
-        else:
-            positional.append(argument)
-    if name == "sp_rename":
+    source = draft.session.source
+    node, positional, named = _called(draft)
+    if node.name.lower() == "sp_rename":
         values = [item.name for item in positional] or [
             named[key].name for key in ("objname", "newname", "objtype") if key in named
         ]
@@ -291,18 +279,57 @@ def execute(draft: Draft) -> list[Statement]:
             raise source.error("sp_rename takes 'old', 'new' and perhaps 'COLUMN'.", Kind.SYNTAX, node)
         what = values[2].lower() if len(values) > 2 else "object"
         return ddl.rename(draft, values[0], values[1], what, node)
-    if name in spatial.PROCEDURES:
-        from casjobs_service.dialect.script import translate_inner
+    return _inner(draft, _procedure(draft, node, positional, named))
 
-        try:
-            text = spatial.procedure(node.name, positional, named)
-        except QueryError as error:
-            raise placed(draft, error) from None
-        return translate_inner(draft, text)
-    known = sorted(spatial.PROCEDURES | {"sp_rename"})
-    raise source.error(
-        f"The procedure {node.name} is not supported.", Kind.UNSUPPORTED, node, did_you_mean(node.name, known)
+
+def insert_results(draft: Draft) -> list[Statement]:
+    """INSERT … EXEC: the rows that a procedure gives go into a table."""
+    tokens = draft.piece.tokens
+    index = next(
+        place
+        for place, token in enumerate(tokens)
+        if token.text.upper() in ("EXEC", "EXECUTE") and token.token_type not in QUOTED
     )
+    call = Draft(replace(draft.piece, tokens=tokens[index:]), draft.session)
+    before = draft.session.source.text[tokens[0].start : tokens[index].start]
+    return _inner(draft, f"{before} {_procedure(call, *_called(call))}")
+
+
+def _called(draft: Draft) -> tuple[exp.Table, list[exp.Expr], dict[str, exp.Expr]]:
+    """The procedure of an EXEC, and its arguments by position and by name."""
+    tree = parse(draft)
+    node = tree.this if isinstance(tree, exp.Execute) else None
+    if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+        raise draft.session.source.error(
+            "EXEC needs a procedure.", Kind.UNSUPPORTED, draft.piece.start, "SQL in texts is not run."
+        )
+    positional: list[exp.Expr] = []
+    named: dict[str, exp.Expr] = {}
+    for argument in tree.expressions:
+        if isinstance(argument, exp.EQ) and isinstance(argument.this, exp.Parameter):
+            named[argument.this.name.lower()] = argument.expression
+        else:
+            positional.append(argument)
+    return node, positional, named
+
+
+def _procedure(draft: Draft, node: exp.Table, positional: list[exp.Expr], named: dict[str, exp.Expr]) -> str:
+    """T-SQL that does what a procedure does."""
+    if node.name.lower() not in spatial.PROCEDURES:
+        known = sorted(spatial.PROCEDURES | {"sp_rename"})
+        raise draft.session.source.error(
+            f"The procedure {node.name} is not supported.", Kind.UNSUPPORTED, node, did_you_mean(node.name, known)
+        )
+    try:
+        return spatial.procedure(node.name, positional, named)
+    except QueryError as error:
+        raise placed(draft, error) from None
+
+
+def _inner(draft: Draft, text: str) -> list[Statement]:
+    from casjobs_service.dialect.script import translate_inner
+
+    return translate_inner(draft, text)
 
 
 HANDLERS: dict[type[exp.Expr], Callable[[Draft, exp.Expr], list[Statement]]] = {

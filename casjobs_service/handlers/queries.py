@@ -131,6 +131,7 @@ class Explain(Handler):
                 "statements": [explained(statement) for statement in found["statements"]],
                 "tables": found["tables"],
                 "estimated_rows": found["rows"],
+                "parameters": found["parameters"],
             }
         )
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from casjobs_service.dialect import undeclared
 from casjobs_service.plan import Action, Statement
 from casjobs_service.worker.databases import READ
 from casjobs_service.worker.failures import located
@@ -25,9 +26,12 @@ def explain(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     dict
         ``statements`` (`casjobs_service.plan.Statement`, each with ``plan``: the engine's text, and ``estimate``:
         about how many rows it returns or writes; None where nobody can know), ``tables`` that are touched, each with
-        ``rows`` where known, ``rows``: the largest estimate.
+        ``rows`` where known, ``rows``: the largest estimate, ``parameters``: variables that the script uses and does
+        not declare. They are taken for numbers; to run it, declare them.
     """
-    statements = plan(worker, request)
+    tsql = (request.get("dialect") or "tsql") == "tsql"
+    parameters = undeclared(request["text"]) if tsql else []
+    statements = plan(worker, {**request, "parameters": dict.fromkeys(parameters, "bigint")})
     described = []
     made = False
     for statement in statements:
@@ -38,7 +42,12 @@ def explain(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
         made = made or statement.action not in (Action.SELECT, Action.NOTHING)
         described.append({**asdict(statement), "plan": text, "estimate": estimate})
     estimates = [item["estimate"] for item in described if item["estimate"] is not None]
-    return {"statements": described, "tables": _tables(worker, statements), "rows": max(estimates, default=None)}
+    return {
+        "statements": described,
+        "tables": _tables(worker, statements),
+        "rows": max(estimates, default=None),
+        "parameters": parameters,
+    }
 
 
 def _local(worker: Worker, statement: Statement) -> tuple[str, int | None]:

@@ -54,7 +54,12 @@ def plan(worker: Worker, request: dict[str, Any]) -> list[Statement]:
     dialect = request.get("dialect") or DIALECT
     worker.open(dialect)
     return translate(
-        text, worker.databases, request["context"], dialect=dialect, may_write=bool(request.get("may_write"))
+        text,
+        worker.databases,
+        request["context"],
+        dialect=dialect,
+        may_write=bool(request.get("may_write")),
+        parameters=request.get("parameters"),
     )
 
 

@@ -13,7 +13,7 @@ from tests.casjobs.casjobs_platform import CasJobsPlatform, Client, make_context
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatform]:
     """A running hub and service.
 
-    All contexts have the same tables: ``Sky`` is for everybody, ``Hasty`` as well, with a second for quick queries, and
+    All contexts have the same tables: ``Sky`` is for everybody, ``Hasty`` too, with a second for quick queries, and
     ``Secret`` for the group insiders.
     """
     # A machine that does other things as well must not make quick queries wait too long for their turn.
