@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casjobs_service import catalog, contexts
-from casjobs_service.dialect.functions import catalog_functions
+from casjobs_service.dialect import functions, spatial
 from casjobs_service.handlers.base import Handler
 from sciserver_common.handlers import needs
 from sciserver_common.scopes import CASJOBS_QUERY
@@ -89,11 +89,15 @@ class Functions(Handler):
         )
 
     async def functions(self, database: contexts.Context | str) -> list[catalog.Function]:
-        found = [] if isinstance(database, str) else list((await self.catalog(database)).functions)
-        if isinstance(database, str) or database.engine == contexts.DUCKDB:
-            # SDSS's, which every database of our own engine has.
-            found += catalog_functions()
-        return found
+        found = {}
+        content = None if isinstance(database, str) else await self.catalog(database)
+        if content is None or content.engine == contexts.DUCKDB:
+            # SDSS's, which every database of our own engine has; those that search, where there is what they search.
+            found = {function.name.lower(): function for function in functions.catalog_functions()}
+        if content is not None:
+            found |= {function.name.lower(): function for function in spatial.catalog_functions(content)}
+            found |= {function.name.lower(): function for function in content.functions}
+        return [found[name] for name in sorted(found)]
 
 
 def column(value: catalog.Column) -> dict[str, str]:

@@ -61,7 +61,8 @@ def test_columns(ada: Client) -> None:
 
 def test_functions(ada: Client) -> None:
     functions = {function["Name"].lower(): function for function in ada.call("GET", "contexts/Sky/Functions").json()}
-    assert functions
+    assert {"fdistancearcmineq", "fphotoflags"} <= set(functions)
+    assert functions["fdistancearcmineq"]["Parameters"]
     assert all(function["Description"] for function in functions.values())
     assert {function["Kind"] for function in functions.values()} <= {"scalar", "table"}
 

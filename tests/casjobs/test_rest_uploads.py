@@ -131,7 +131,7 @@ def test_too_large_an_upload(platform: CasJobsPlatform, ada: Client) -> None:
     answer = ada.call("POST", "contexts/MyDB/Tables/Large", data=too_much)
     assert answer.status_code == 413
     assert "MB" in answer.json()["error"]
-    assert uploads(platform) == 0
+    wait_until(lambda: uploads(platform) == 0, what="the file is gone")
     assert ada.call("GET", "contexts/MyDB/Tables/Large").status_code == 404
 
 
