@@ -55,7 +55,7 @@ def explained(error: Exception, limits: Limits) -> QueryError:
             "in several steps.",
             Kind.LIMIT,
         )
-    if isinstance(error, OSError | duckdb.IOException | pa.ArrowException):
+    if isinstance(error, OSError | duckdb.Error | pa.ArrowException):
         if "No space left on device" in text:
             return QueryError(
                 "The server's disk is full. Nothing was changed; please try again later, or tell the operator.",

@@ -100,18 +100,12 @@ class Workers(LoggingConfigurable):
         for name in (*DIRECTORIES.values(), "sessions", "jail"):
             (self.directory / name).mkdir(mode=0o711, parents=True, exist_ok=True)
         await self._claim()
-        await asyncio.to_thread(self._sweep)
         try:
-            found = (await self._server()).protections
-        except ForkServerGone:
-            raise RuntimeError("The process that makes workers does not start; the log says why.") from None
-        if self.require_sandbox and not (found["files"] and found["system_calls"]):
+            await asyncio.to_thread(self._sweep)
+            found = await self._protected()
+        except BaseException:
             await self.stop()
-            raise RuntimeError(
-                "Queries cannot be locked in. They need either root with CAP_SYS_ADMIN (to make mounts) or a kernel "
-                "with Landlock (Linux 5.13 or newer, `landlock` among its security modules), and filters of system "
-                "calls. Or set Workers.require_sandbox = False, where users may see all that this service may."
-            )
+            raise
         self.files.uid_base = self.uid_base if found["uid"] else None
         self._refill()
 
@@ -157,8 +151,12 @@ class Workers(LoggingConfigurable):
                 worker.kill()
             self.log.error("%s workers in turn could not be locked in", ATTEMPTS)
             raise unavailable()
-        except BaseException:
+        except BaseException as error:
             self._slots.release()
+            await asyncio.to_thread(shutil.rmtree, session.directory, ignore_errors=True)
+            if isinstance(error, OSError):
+                self.log.error("A session cannot begin: %s", error)
+                raise unavailable() from error
             raise
 
     def give_back(self, session: Session) -> None:
@@ -305,6 +303,20 @@ class Workers(LoggingConfigurable):
                     await self._forkserver.stop()
                 self._forkserver = await ForkServer.start(self.program, self.log)
             return self._forkserver
+
+    async def _protected(self) -> dict[str, Any]:
+        """Start the process that makes workers; what it locks them in with."""
+        try:
+            found = (await self._server()).protections
+        except ForkServerGone:
+            raise RuntimeError("The process that makes workers does not start; the log says why.") from None
+        if self.require_sandbox and not (found["files"] and found["system_calls"]):
+            raise RuntimeError(
+                "Queries cannot be locked in. They need either root with CAP_SYS_ADMIN (to make mounts) or a kernel "
+                "with Landlock (Linux 5.13 or newer, `landlock` among its security modules), and filters of system "
+                "calls. Or set Workers.require_sandbox = False, where users may see all that this service may."
+            )
+        return found
 
     async def _claim(self) -> None:
         """Only one service may use the directory: it would sweep the other's sessions.

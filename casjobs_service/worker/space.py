@@ -49,7 +49,7 @@ class Space:
         try:
             with _longest_file(most + SLACK), self._engine.transaction(), _longest_file(most + SLACK * frees):
                 yield
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             if "File too large" in str(error):
                 raise self._full(used) from error
             raise

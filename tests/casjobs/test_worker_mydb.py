@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from astropy.table import Table
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import MEGABYTE
 from casjobs_service.mydb import UserSpace
+from casjobs_service.worker import kernel
 from casjobs_service.worker.locks import READ, WRITE, LockTable
 from tests.casjobs.worker_support import (
     ALICE,
@@ -289,6 +291,37 @@ async def test_an_upload_is_bound_by_the_quota(pool: Bench) -> None:
     with pytest.raises(QueryError) as caught:
         await upload(pool, f"a,b\n{lines}".encode(), "large", limits=replace(LIMITS, quota=MEGABYTE))
     assert caught.value.kind is Kind.QUOTA
+
+
+async def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A real one: a file system of 10 MB."""
+    context = make_context(tmp_path / "elsewhere", "Sky")
+    # Files that are not ours to change: their operator must make them readable.
+    context.catalog.chmod(0o644)
+    home = tmp_path / "casjobs"
+    home.mkdir()
+    kernel.mount("full", str(home), "tmpfs", data="size=10m")
+    ballast = home / "ballast"
+    ballast.write_bytes(bytes(3 * MEGABYTE))
+    try:
+        async with bench(home, [context]) as pool:
+            limits = replace(LIMITS, quota=500 * MEGABYTE)
+            await pool.query("SELECT TOP 100000 id, h INTO MyDB.old FROM Sky.Huge", ALICE, limits)
+            for text in (
+                "SELECT a.id, b.h INTO MyDB.toomuch FROM Sky.Huge a JOIN Sky.Huge b ON a.id = b.id",
+                "SELECT a.id, b.h, a.h + b.id AS s, b.h % 77 AS t INTO MyDB.toomuch FROM Sky.Huge a JOIN Sky.Huge b "
+                "ON a.id = b.id ORDER BY t",
+            ):
+                error = await pool.failure(text, ALICE, replace(limits, memory=100 * MEGABYTE))
+                assert error.kind is Kind.UNAVAILABLE
+                assert "disk is full" in error.message
+            assert await pool.rows("SELECT count(*), sum(id) FROM old") == [[100_000, 4_999_950_000]]
+            # The operator makes room.
+            ballast.unlink()
+            await pool.query("INSERT INTO old VALUES (1, 2)")
+            assert pool.workers.files.size(ALICE, "MyDB") < 4 * MEGABYTE, "what the failed ones took is given back"
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
 
 
 async def test_locks_of_a_cancelled_wait_are_not_kept(pool: Bench) -> None:
