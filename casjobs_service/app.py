@@ -41,6 +41,8 @@ from sciserver_common.secrets import secret
 GRACE = 2.0
 """Seconds that answers under way get to end when the service is stopped."""
 
+SWEEP_SECONDS = 600.0
+
 IDLE_SECONDS = 300
 BODY_SECONDS = 60
 """After which a connection is closed on which nothing comes, and which a request's body may take."""
@@ -252,6 +254,8 @@ class CasJobs(Application):
             stack.push_async_callback(parts.workers.stop)
             await parts.scheduler.start()
             stack.push_async_callback(parts.scheduler.stop)
+            sweeper = asyncio.create_task(_sweep(parts.contexts))
+            stack.callback(sweeper.cancel)
             auth = ServiceAuth.for_service(deployment, "casjobs", parent=self)
             application = make_application(deployment, parts, auth)
             server = HTTPServer(
@@ -293,6 +297,14 @@ def _sockets(deployment: Deployment) -> list[socket.socket]:
         return bind_sockets(port, host)
     except OSError as error:
         raise CasJobsError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+
+
+async def _sweep(contexts: Contexts) -> None:
+    """Remove, now and then, what a load has replaced."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        for context in contexts.all():
+            await asyncio.to_thread(contexts.sweep, context.name)
 
 
 async def _answered(running: set[asyncio.Task[Any]]) -> None:
