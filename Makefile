@@ -41,9 +41,10 @@ docs: $(VENV)/installed
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-bench: $(VENV)/installed proxy/node_modules/.package-lock.json
+bench: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
 	$(BIN)/python benchmarks/spawn.py
 	$(BIN)/python benchmarks/auth.py
+	$(BIN)/python -m benchmarks.casjobs
 
 # Newest releases that setup.cfg admits; then run the tests, and commit.
 lock: $(VENV)/installed
