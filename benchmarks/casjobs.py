@@ -345,7 +345,7 @@ def main() -> None:
     versions = {name: importlib.metadata.version(name) for name in ("duckdb", "sqlglot", "pyarrow", "pyvo")}
     print(f"\nMachine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}. Versions: {json.dumps(versions)}")
     if options.formats:
-        casjobs_results.main()
+        casjobs_results.main([])
 
 
 if __name__ == "__main__":
