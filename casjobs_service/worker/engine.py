@@ -46,6 +46,15 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def known_before(limits: Limits, settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings that one session often has as the one before had them, for `Engine.preset`."""
+    return {
+        **{name: literal(value) for name, value in settings.items()},
+        "memory_limit": literal(f"{limits.memory} bytes"),
+        "max_temp_directory_size": literal(f"{limits.temp} bytes"),
+    }
+
+
 class Engine:
     """DuckDB with the limits of a session.
 
@@ -68,7 +77,7 @@ class Engine:
         # The first query of a connection is ten times slower than the second.
         self._connection.sql("SELECT 1").to_arrow_reader(BATCH).read_all()
         self._prelude: set[str] = set()
-        self._set: dict[str, str] = {"threads": "1"}
+        self._set: dict[str, str] = {"threads": "1", "allowed_directories": "[]"}
         self.attached: dict[str, bool] = {}
 
     def configure(
@@ -102,10 +111,8 @@ class Engine:
         paths = ", ".join(literal(f"{file}{suffix}") for file in files for suffix in SUFFIXES)
         directories = ", ".join(literal(str(folder)) for folder in folders)
         values = {
-            **{name: literal(value) for name, value in settings.items()},
-            "memory_limit": literal(f"{limits.memory} bytes"),
+            **known_before(limits, settings),
             "temp_directory": literal(str(temporary)),
-            "max_temp_directory_size": literal(f"{limits.temp} bytes"),
             "threads": str(limits.threads),
             "allowed_paths": f"[{paths}]",
             "allowed_directories": f"[{directories}]",

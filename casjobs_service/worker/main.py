@@ -40,7 +40,7 @@ def run(descriptor: int, settings: dict[str, Any]) -> None:
     engine = Engine()
     if not settings["urgent"]:
         # Only mounts lock in threads that are there already.
-        warm(engine, formats=box.mode == sandbox.MOUNTS)
+        warm(engine, Limits(**settings["limits"]), formats=box.mode == sandbox.MOUNTS)
     try:
         channel.send({"event": "warm"})
         assignment = channel.receive()

@@ -87,6 +87,7 @@ class Workers(LoggingConfigurable):
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._failures = 0
+        self._limits = Limits()
         self._oom_kills = oom_kills()
 
     async def start(self) -> None:
@@ -138,6 +139,7 @@ class Workers(LoggingConfigurable):
         await self._slots.acquire()
         try:
             self.files.make_private(session.directory, session.user)
+            self._limits = session.limits
             assignment = {"do": "assign", **self._assignment(session)}
             for _ in range(ATTEMPTS):
                 worker = await self._ready_worker()
@@ -262,7 +264,12 @@ class Workers(LoggingConfigurable):
             server = await self._server()
             urgent = bool(self._wanting)
             worker = await server.fork(
-                {"urgent": urgent, "nice": 0 if urgent else self.nice_warm, "jail": str(self.directory / "jail")}
+                {
+                    "urgent": urgent,
+                    "nice": 0 if urgent else self.nice_warm,
+                    "jail": str(self.directory / "jail"),
+                    "limits": self._limits.to_json(),
+                }
             )
             worker.ended.add_done_callback(lambda _: self._forget(worker))
             self._young.add(worker)

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from casjobs_service.catalog import MYDB, Catalog
 from casjobs_service.dialect import ENGINE_SETTINGS, translate
+from casjobs_service.limits import Limits
 from casjobs_service.results import Stats, writer
-from casjobs_service.worker.engine import Engine, literal
+from casjobs_service.worker.engine import Engine, known_before
 from casjobs_service.worker.script import DIALECT
 
 FORMATS = ("json-array", "csv", "arrow")
@@ -28,15 +29,17 @@ class _Empty:
         return []
 
 
-def warm(engine: Engine, *, formats: bool) -> None:
+def warm(engine: Engine, limits: Limits, *, formats: bool) -> None:
     """Do once what queries do.
 
     Parameters
     ----------
+    limits
+        Of the session before, which the next one probably has too.
     formats
         Also write results; polars starts threads of its own then.
     """
-    engine.preset({name: literal(value) for name, value in ENGINE_SETTINGS[DIALECT].items()})
+    engine.preset(known_before(limits, ENGINE_SETTINGS[DIALECT]))
     for statement in translate("SELECT 1 AS a, 'b' AS b, 1.5 AS c", _Empty(), MYDB):
         with engine.stream(statement.sql) as reader:
             schema, batches = reader.schema, list(reader)

@@ -73,7 +73,7 @@ async def test_every_format_can_be_made_inside_the_sandbox(pool: Bench, caplog: 
     )
     async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
         for name, format in FORMATS.items():
-            for compression in ("gzip", "zstd", "identity"):
+            for compression in ("gzip", "zstd", "identity") if name == "ndjson" else ("identity",):
                 wish = {"format": name, "compression": compression}
                 answer = await collect(session, query(text, output=wish))
                 assert answer.event("begin")["media_type"] == format.media_type

@@ -287,7 +287,7 @@ async def test_files_of_other_formats_with_their_units(
 
 
 async def test_an_upload_is_bound_by_the_quota(pool: Bench) -> None:
-    lines = "".join(f"{number},{number * 7919 % 1_000_003}\n" for number in range(400_000))
+    lines = "".join(f"{number},{number * 0x9E3779B97F4A7C15 % 2**63}\n" for number in range(400_000))
     with pytest.raises(QueryError) as caught:
         await upload(pool, f"a,b\n{lines}".encode(), "large", limits=replace(LIMITS, quota=MEGABYTE))
     assert caught.value.kind is Kind.QUOTA
