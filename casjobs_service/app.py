@@ -142,11 +142,14 @@ class CasJobs(Application):
         help="""Seconds after which the service ends when it was told to, whether its parts have ended or not.""",
     ).tag(config=True)
 
-    log_level = logging.INFO
     log_format = Unicode("[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
 
     aliases = {"config": "CasJobs.config_file", "log-level": "Application.log_level"}
     flags = {}
+
+    @default("log_level")
+    def _log_level(self) -> int:
+        return logging.INFO
 
     @default("logging_config")
     def _redact_logs(self) -> dict[str, Any]:
@@ -180,7 +183,7 @@ class CasJobs(Application):
         try:
             self.read_config(self.config_file)
             asyncio.run(self.serve(Deployment.load()))
-        except (CasJobsError, DeploymentError, RuntimeError) as error:
+        except (CasJobsError, DeploymentError) as error:
             self.log.debug("Cannot run", exc_info=True)
             sys.exit(f"casjobs: {error}")
         except SQLAlchemyError as error:
@@ -250,7 +253,10 @@ class CasJobs(Application):
             parts = self.make_parts(deployment)
             stack.callback(parts.store.close)
             await asyncio.to_thread(parts.prepare)
-            await parts.workers.start()
+            try:
+                await parts.workers.start()
+            except RuntimeError as error:
+                raise CasJobsError(str(error)) from error
             stack.push_async_callback(parts.workers.stop)
             await parts.scheduler.start()
             stack.push_async_callback(parts.scheduler.stop)

@@ -11,12 +11,10 @@ import pytest
 from tests.casjobs.casjobs_platform import STARS, CasJobsPlatform, Client
 from tests.support import wait_until
 
-ENDLESS = "select count(*) as n from Stars a, Stars b, Stars c, Stars d where a.ra + b.ra + c.ra + d.ra > -1"
-SECONDS = """
-select count(*) as n from Stars a, Stars b, Stars c, Fields d
-where a.ra + b.ra + c.ra > -1 - d.fieldID and d.fieldID < 5
-"""
-"""Takes some, and has 5 * 10^9 as its answer."""
+# Compared with 1: a condition that is always true is not computed.
+ENDLESS = "select count(*) as n from Stars a, Stars b, Stars c, Stars d where a.ra + b.ra + c.ra + d.ra > 1"
+SECONDS = "select count(*) as n from Stars a, Stars b, Stars c where a.ra + b.ra + c.ra > 0.1"
+"""Takes some, and misses only one of 10^9."""
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +136,7 @@ def test_numbers_of_jobs(dora: Client) -> None:
 
 
 def test_a_quick_query_that_becomes_a_long_one(platform: CasJobsPlatform, dora: Client) -> None:
-    """The context allows a second only."""
+    """The context allows half a second only."""
     answer = dora.query(SECONDS, "Hasty", "application/json+array", params={"onTimeout": "queue"})
     assert answer.status_code == 202, answer.text
     number = answer.json()["JobID"]
@@ -146,7 +144,7 @@ def test_a_quick_query_that_becomes_a_long_one(platform: CasJobsPlatform, dora: 
     job = dora.get(answer.headers["Location"], timeout=30).json()
     assert (job["JobID"], job["Kind"], job["Query"]) == (number, "long", SECONDS)
     assert dora.ended(number)["Status"] == 5
-    assert dora.call("GET", f"jobs/{number}/results/1?format=csv").text == f"n\n{5 * STARS**3}\n"
+    assert dora.call("GET", f"jobs/{number}/results/1?format=csv").text == f"n\n{STARS**3 - 1}\n"
 
 
 def test_one_that_is_quick_enough_does_not(dora: Client) -> None:

@@ -26,7 +26,7 @@ def test_contexts(ada: Client) -> None:
     assert found["Sky"]["Rights"] == "CC0"
     assert found["Sky"]["Cite"] == "Nobody (2026)"
     assert found["Sky"]["Loaded"] == "2026-01-31T12:00:00Z"
-    assert [found[name]["QuickSeconds"] for name in ("Hasty", "Sky")] == [1, 60]
+    assert [found[name]["QuickSeconds"] for name in ("Hasty", "Sky")] == [0.5, 60]
     assert [context["Writable"] for context in found.values()] == [False, False, True, True]
     assert ada.call("GET", "contexts/sky").json() == found["Sky"]
     assert ada.call("GET", "contexts/[MyScratch:default]").json() == found["MyScratch"]
