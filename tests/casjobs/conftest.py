@@ -13,8 +13,8 @@ from tests.casjobs.casjobs_platform import CasJobsPlatform, Client, make_context
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatform]:
     """A running hub and service.
 
-    All contexts have the same tables: ``Sky`` is for everybody, ``Hasty`` too, with half a second for quick queries, and
-    ``Secret`` for the group insiders.
+    All contexts have the same tables: ``Sky`` is for everybody, ``Hasty`` too, with half a second for quick queries,
+    and ``Secret`` for the group insiders.
     """
     # A machine that does other things as well must not make quick queries wait too long for their turn.
     config = "c.CasJobs.upload_limit = 20\nc.Quick.wait_seconds = 250"
