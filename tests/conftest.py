@@ -18,6 +18,7 @@ TESTS = Path(__file__).parent
 ON_THE_ENGINE = {"browser", "cli", "images", "integration"}
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares fixtures, when tests run in several processes (`make test`)."""
     for item in items:
