@@ -108,6 +108,17 @@ def test_a_client_that_waits_and_goes(platform: CasJobsPlatform) -> None:
     assert client.ended(number)["Status"] == 3
 
 
+def test_jobs_that_are_cancelled_while_they_start(platform: CasJobsPlatform) -> None:
+    """They leave no worker behind; the fixture of the next test says the same."""
+    client = platform.client("fay", direct=True)
+    for _ in range(12):
+        number = client.submit(ENDLESS, "Sky")
+        wait_until(lambda number=number: client.job(number)["Status"] != 0, what="the job starts")
+        assert client.call("DELETE", f"jobs/{number}").status_code == 200
+        assert client.ended(number)["Status"] == 3
+    wait_until(lambda: not workers(platform), what="nothing runs", limit=10)
+
+
 def test_a_slow_client_gets_everything(platform: CasJobsPlatform) -> None:
     """And the service does not keep for it what it has not taken yet."""
     client = platform.client("fay", direct=True)
