@@ -29,7 +29,7 @@ test-packages:
 
 # What the tests need of the machine (engine, images) is made by the fixtures, with the operator's own code.
 test: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
