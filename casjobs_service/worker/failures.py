@@ -18,6 +18,17 @@ _PREFIX = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
 _LINE = re.compile(r"\n\s*\nLINE \d+:.*", re.DOTALL)
 """DuckDB shows the translated text with a mark; the user has written another one."""
 
+_THROUGH_ARROW = re.compile(r"(?:Unknown error: )?([A-Z][A-Za-z ]*) Error: ")
+
+_CLASSES: dict[str, type[duckdb.Error]] = {
+    "Out of Memory": duckdb.OutOfMemoryException,
+    "INTERRUPT": duckdb.InterruptException,
+    "INTERNAL": duckdb.InternalException,
+    "IO": duckdb.IOException,
+    "Not implemented": duckdb.NotImplementedException,
+}
+"""Of DuckDB's errors by what their texts begin with, where it is not just the values' fault."""
+
 _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (duckdb.ParserException, Kind.SYNTAX),
     (duckdb.SyntaxException, Kind.SYNTAX),
@@ -36,10 +47,18 @@ _OF_STATEMENTS = (*_ENGINES_OWN, Kind.LIMIT, Kind.QUOTA)
 """Kinds of errors that belong to a place in the text."""
 
 
+def engines_own(error: Exception) -> Exception:
+    """An error that the engine has raised while Arrow read its rows, as the engine's: Arrow keeps the text only."""
+    if isinstance(error, OSError | pa.ArrowException) and (found := _THROUGH_ARROW.match(str(error))):
+        return _CLASSES.get(found[1], duckdb.DataError)(str(error))
+    return error
+
+
 def explained(error: Exception, limits: Limits) -> QueryError:
     """The error as users may see it."""
     if isinstance(error, QueryError):
         return error
+    error = engines_own(error)
     if isinstance(error, RecursionError):
         return QueryError("The query is nested too deeply. Split it into several statements.", Kind.LIMIT)
     text = str(error)
@@ -76,6 +95,7 @@ def explained(error: Exception, limits: Limits) -> QueryError:
 
 def located(error: Exception, statement: Statement, limits: Limits) -> Exception:
     """The error with its place in the user's text, if it is one of the statement."""
+    error = engines_own(error)
     if isinstance(error, duckdb.InterruptException):
         return error
     if isinstance(error, duckdb.Error):

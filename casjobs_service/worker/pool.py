@@ -143,14 +143,20 @@ class Workers(LoggingConfigurable):
             assignment = {"do": "assign", **self._assignment(session)}
             for _ in range(ATTEMPTS):
                 worker = await self._ready_worker()
-                worker.send(assignment)
-                # One that has died while it waited: there are others.
-                with contextlib.suppress(Closed):
-                    message = await worker.receive()
-                    if isinstance(message, dict) and message.get("event") == "assigned":
-                        return worker
-                    self.log.error("A worker could not be locked in: %s", message)
-                worker.kill()
+                assigned = False
+                try:
+                    worker.send(assignment)
+                    # One that has died while it waited: there are others.
+                    with contextlib.suppress(Closed):
+                        message = await worker.receive()
+                        assigned = isinstance(message, dict) and message.get("event") == "assigned"
+                        if assigned:
+                            return worker
+                        self.log.error("A worker could not be locked in: %s", message)
+                finally:
+                    # Also if whoever wanted it has gone meanwhile: it can serve nobody else.
+                    if not assigned:
+                        worker.kill()
             self.log.error("%s workers in turn could not be locked in", ATTEMPTS)
             raise unavailable()
         except BaseException as error:
