@@ -202,7 +202,7 @@ def run(connection: duckdb.DuckDBPyConnection, databases: Databases, text: str) 
 
 def rows_to_frames(contexts: Contexts, client: Client, rounds: int) -> None:
     local = engine(contexts)
-    query = f"SELECT {COLUMNS.replace(chr(34) + 'dec' + chr(34), '[dec]')} FROM Million"  # noqa: S608
+    query = f"SELECT {COLUMNS.replace(chr(34) + 'dec' + chr(34), '[dec]')} FROM Million"  # noqa: S608 - our own names
 
     def fetch(sql: str, accept: str) -> requests.Response:
         answer = client.query(sql, "Sky", accept, stream=True)

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import make_url
@@ -19,7 +18,7 @@ from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets import Bool, Float, Integer, Unicode, default
-from traitlets.config import Application, PyFileConfigLoader
+from traitlets.config import Application
 
 from casjobs_service import pages
 from casjobs_service.contexts import Contexts, ContextSource
@@ -33,6 +32,7 @@ from casjobs_service.quick import Quick
 from casjobs_service.store import Store
 from casjobs_service.worker.pool import Workers
 from sciserver_auth.redaction import LOGGING_CONFIG
+from sciserver_common import service_config
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_common.handlers import auth_handlers
 from sciserver_common.hub_auth import ServiceAuth
@@ -163,17 +163,7 @@ class CasJobs(Application):
         CasJobsError
             The file is not there, or it fails.
         """
-        if not config_file:
-            return
-        path = Path(config_file).expanduser().resolve()
-        if not path.is_file():
-            raise CasJobsError(f"{path}: no such configuration file.")
-        try:
-            self.update_config(PyFileConfigLoader(path.name, path=str(path.parent)).load_config())
-            # What is on the command line wins over the file.
-            self.update_config(self.cli_config)
-        except Exception as error:
-            raise CasJobsError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+        service_config.read_config(self, config_file, CasJobsError)
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""

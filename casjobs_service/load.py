@@ -166,7 +166,7 @@ def load_into(
     text = description or source.description or (before.description if before else "")
     zone = [Column(ZONE, "INTEGER", description=f"floor((dec + 90) / {ZONE_HEIGHT * 3600:g} arcsec)")]
     draft.describe(name, [*columns, *(zone if is_new_zone else [])], description=text, sky=sky)
-    [(rows,)] = draft.run(f"SELECT count(*) FROM main.{quoted(name)}")  # noqa: S608
+    [(rows,)] = draft.run(f"SELECT count(*) FROM main.{quoted(name)}")  # noqa: S608 - our own names
     return Loaded(name, rows, time.monotonic() - begin, sky)
 
 
@@ -197,7 +197,7 @@ def _open(draft: Draft, files: Sequence[Path], format: str, progress: Progress) 
         inside = draft.connection.sql(plan.sql)
         names = ", ".join(f"c{number} AS {quoted(name)}" for number, name in enumerate(plan.names))
         yield _Source(
-            f"SELECT {names} FROM ({plan.sql})",  # noqa: S608
+            f"SELECT {names} FROM ({plan.sql})",  # noqa: S608 - names in quotes, from a catalogue or of ours
             [Column(name, str(type)) for name, type in zip(plan.names, inside.types, strict=True)],
         )
         return
@@ -319,7 +319,7 @@ def _write(
 ) -> Sky | None:
     """Make the table, or add to it; returns the sky with its zone."""
     values = ", ".join(f"CAST({quoted(column.name)} AS {column.type}) AS {quoted(column.name)}" for column in columns)
-    rows = f"SELECT {values} FROM ({source.sql})"  # noqa: S608
+    rows = f"SELECT {values} FROM ({source.sql})"  # noqa: S608 - names in quotes, from a catalogue or of ours
     if append_to is not None:
         target = f"main.{quoted(append_to.name)}"
         if sky is None or not sky.zone:
@@ -353,7 +353,7 @@ def zone_of(sky: Sky) -> str:
 def _sorted(rows: str, columns: list[Column], sky: Sky) -> str:
     has_zone = any(column.name == sky.zone for column in columns)
     more = "" if has_zone else f", {zone_of(sky)} AS {quoted(sky.zone)}"
-    return f"SELECT *{more} FROM ({rows}) ORDER BY {quoted(sky.zone)}, {quoted(sky.ra)}"  # noqa: S608
+    return f"SELECT *{more} FROM ({rows}) ORDER BY {quoted(sky.zone)}, {quoted(sky.ra)}"  # noqa: S608 - our own names
 
 
 def sky_fault(draft: Draft, table: str, sky: Sky) -> str:
@@ -362,7 +362,7 @@ def sky_fault(draft: Draft, table: str, sky: Sky) -> str:
     wrong = f"{quoted(sky.zone)} IS DISTINCT FROM {zone_of(sky)}" if sky.zone else "false"
     bounds = ", ".join(f"{bound}({axis}) FILTER (isfinite({axis}))" for axis in (ra, dec) for bound in ("min", "max"))
     [(first, last, south, north, mistaken)] = draft.run(
-        f"SELECT {bounds}, count(*) FILTER ({wrong}) FROM main.{quoted(table)}"  # noqa: S608
+        f"SELECT {bounds}, count(*) FILTER ({wrong}) FROM main.{quoted(table)}"  # noqa: S608 - our own names
     )
     if first is not None and not 0 <= first <= last <= 360:
         return f"The column {sky.ra} goes from {first:g} to {last:g}, and right ascension from 0 to 360 degrees."

@@ -101,7 +101,7 @@ def plan_csv(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Cs
         # DuckDB counts rows; a person looks for a line.
         raise _fault(paths, len(names), delimiter) from error
     wanted = ", ".join(_cast(name, _type(kinds or 0)) for name, kinds in zip(inside, found, strict=True))
-    return CsvPlan(f"SELECT {wanted} FROM {source}", names, rows)  # noqa: S608
+    return CsvPlan(f"SELECT {wanted} FROM {source}", names, rows)  # noqa: S608 - our own names
 
 
 @contextmanager

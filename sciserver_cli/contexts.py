@@ -116,7 +116,8 @@ def _explaining(run: Callable[[argparse.Namespace], Result]) -> Callable[[argpar
     return explained
 
 
-def _contexts(options: argparse.Namespace) -> Contexts:
+def open_contexts(options: argparse.Namespace) -> Contexts:
+    """The contexts of the deployment that a command names."""
     from casjobs_service.contexts import Contexts
 
     deployment = Deployment.load(getattr(options, "home", None))
@@ -124,7 +125,8 @@ def _contexts(options: argparse.Namespace) -> Contexts:
     return Contexts.of(deployment)
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
+    """Steps go to standard error: standard output is the result's."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -181,7 +183,7 @@ def context_add(options: argparse.Namespace) -> Result:
     """`sciserver context add`."""
     from casjobs_service import adopt
 
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     password = ""
     if "://" in options.engine_url and not options.engine_url.startswith("duckdb:"):
         password = _password(options, options.engine_url)
@@ -203,7 +205,7 @@ def _no_catalog() -> Any:
 
 def context_set(options: argparse.Namespace) -> Result:
     """`sciserver context set`."""
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     given = _given(options)
     if not given:
         raise OperatorError("Say what to change, e.g. --title TEXT or --public.")
@@ -213,7 +215,7 @@ def context_set(options: argparse.Namespace) -> Result:
 
 def context_list(options: argparse.Namespace) -> Result:
     """`sciserver context list`."""
-    found = _contexts(options).all()
+    found = open_contexts(options).all()
     lines = [
         f"{context.name:<20} {context.engine:<11} {_access(context):<20} {context.loaded[:10]:<11} {context.title}"
         for context in found
@@ -227,7 +229,7 @@ def context_list(options: argparse.Namespace) -> Result:
 
 def context_show(options: argparse.Namespace) -> Result:
     """`sciserver context show`."""
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     context = contexts.require(options.name)
     catalog = contexts.catalog(context.name) or _no_catalog()
     about = _as_json(context)
@@ -269,7 +271,7 @@ def context_load(options: argparse.Namespace) -> Result:
             raise OperatorError(f"{text!r} does not say a unit: write COLUMN=UNIT.")
         units[column] = unit
     loaded = load_table(
-        _contexts(options),
+        open_contexts(options),
         options.name,
         options.table,
         options.files,
@@ -280,7 +282,7 @@ def context_load(options: argparse.Namespace) -> Result:
         zone_sort=not options.no_zone_sort,
         units=units,
         description=options.description,
-        progress=_progress,
+        progress=progress,
     )
     text = f"{options.name}.{loaded.table}: {_count(loaded.rows)} in {loaded.seconds:.1f} s."
     if loaded.sky:
@@ -301,7 +303,7 @@ def context_drop(options: argparse.Namespace) -> Result:
     """`sciserver context drop`."""
     from casjobs_service.draft import edit
 
-    with edit(_contexts(options), options.name) as draft:
+    with edit(open_contexts(options), options.name) as draft:
         draft.drop(options.table)
     return {"context": options.name, "table": options.table, "text": f"Removed {options.name}.{options.table}."}
 
@@ -310,7 +312,7 @@ def context_refresh(options: argparse.Namespace) -> Result:
     """`sciserver context refresh`."""
     from casjobs_service import adopt
 
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     context = adopt.refresh(contexts, options.name)
     count = len((contexts.catalog(context.name) or _no_catalog()).tables)
     return {**_as_json(context), "tables": count, "text": f"{context.name} has {count} tables now."}
@@ -320,7 +322,7 @@ def context_password(options: argparse.Namespace) -> Result:
     """`sciserver context password`."""
     from casjobs_service import adopt
 
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     context = contexts.require(options.name)
     if not context.url:
         raise OperatorError(f"The context {context.name} has no engine that asks for a password.")
@@ -333,7 +335,7 @@ def context_password(options: argparse.Namespace) -> Result:
 
 def context_remove(options: argparse.Namespace) -> Result:
     """`sciserver context remove`."""
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     context = contexts.require(options.name)
     if not options.yes:
         if not sys.stdin.isatty():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import Any
 
-from casjobs_service.contexts import ContextError, Contexts
+from casjobs_service.contexts import ContextError
 from casjobs_service.demo import loading
+from sciserver_cli.contexts import open_contexts, progress
 from sciserver_cli.errors import OperatorError
-from sciserver_common.deployment import Deployment
 
 _DESCRIPTION = (
     "Make the contexts of the demonstration data. `sciserver up` makes OpenNGC, Hipparcos and SkyDemo by itself. "
@@ -41,10 +40,10 @@ def load(options: argparse.Namespace) -> dict[str, Any]:
     """`sciserver data load`."""
     from casjobs_service.demo.sources import SourceError
 
-    contexts = _contexts(options)
+    contexts = open_contexts(options)
     started = time.monotonic()
     try:
-        made = loading.load(contexts, options.name, options.full, _progress, force=options.force)
+        made = loading.load(contexts, options.name, options.full, progress, force=options.force)
     except (ContextError, SourceError) as error:
         raise OperatorError(str(error)) from error
     seconds = round(time.monotonic() - started, 1)
@@ -54,20 +53,10 @@ def load(options: argparse.Namespace) -> dict[str, Any]:
 
 def show(options: argparse.Namespace) -> dict[str, Any]:
     """`sciserver data list`."""
-    found = loading.states(_contexts(options))
+    found = loading.states(open_contexts(options))
     lines = [f"{'NAME':<12}{'STATE':<10}{'MODE':<7}{'ROWS':>12}{'MB':>8}  LOADED"]
     for one in found:
         mode = "" if not one.rows else "full" if one.full else "small" if one.name == "SkyDemo" else ""
         numbers = f"{one.rows:>12}{one.bytes / 1e6:>8.1f}" if one.rows else " " * 20
         lines.append(f"{one.name:<12}{one.state:<10}{mode:<7}{numbers}  {one.loaded}".rstrip())
     return {"contexts": [vars(one) for one in found], "text": "\n".join(lines)}
-
-
-def _contexts(options: argparse.Namespace) -> Contexts:
-    deployment = Deployment.load(getattr(options, "home", None))
-    deployment.make_directories()
-    return Contexts.of(deployment)
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

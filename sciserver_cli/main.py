@@ -20,6 +20,7 @@ from docker.errors import DockerException
 from casjobs_service.contexts import Contexts
 from casjobs_service.demo import loading
 from sciserver_cli import contexts, data, doctor, engine_setup, processes
+from sciserver_cli.contexts import progress
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_spawner import images
@@ -138,16 +139,11 @@ def _made(options: argparse.Namespace) -> Deployment:
     return deployment
 
 
-def _progress(text: str) -> None:
-    """Steps go to standard error: standard output is the result's."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def prepare(deployment: Deployment) -> Deployment:
     """Make what a deployment needs before its processes start: engine, images, network, directories."""
-    client = engine_setup.ensure_engine(_progress)
+    client = engine_setup.ensure_engine(progress)
     for image in images.catalogue():
-        engine_setup.ensure_image(client, image, _progress)
+        engine_setup.ensure_image(client, image, progress)
     return with_network(deployment, client.api)
 
 
@@ -168,8 +164,8 @@ def up(options: argparse.Namespace) -> Result:
     # Also makes the secrets that the configuration names, which the proxy reads from their files.
     config = processes.check_config()
     if config.CasJobs.get("demo_data", True):
-        loading.ensure_demo(Contexts.of(deployment), _progress)
-    _progress("Starting portal, proxy, hub and CasJobs")
+        loading.ensure_demo(Contexts.of(deployment), progress)
+    progress("Starting portal, proxy, hub and CasJobs")
     supervisor = processes.Supervisor(deployment)
     supervisor.start(foreground=options.foreground)
     processes.wait_answers(deployment, supervisor)
@@ -344,8 +340,8 @@ def user_lock(options: argparse.Namespace) -> Result:
 def image_build(options: argparse.Namespace) -> Result:
     """`sciserver image build`."""
     wanted = [images.find(name) for name in options.name]
-    client = engine_setup.ensure_engine(_progress)
+    client = engine_setup.ensure_engine(progress)
     for image in wanted:
-        engine_setup.ensure_image(client, image, _progress)
+        engine_setup.ensure_image(client, image, progress)
     tags = {image.name: image.tag for image in wanted}
     return {"images": tags, "text": "\n".join(f"{name}: {tag}" for name, tag in tags.items())}

@@ -172,13 +172,13 @@ def update(draft: Draft, tree: exp.Update) -> Statement:
             f"{found.table.name} must stand in FROM too.",
             Kind.UNSUPPORTED,
             tree.this,
-            f"Say UPDATE a SET … FROM {found.table.name} a JOIN ….",  # noqa: S608
+            f"Say UPDATE a SET … FROM {found.table.name} a JOIN ….",  # noqa: S608 - our own names
         )
     select = _rows(from_, alias, values, tree.args.get("where"), tree.args.get("with_"))
     result = _compile_rows(draft, select, found, alias, wanted)
     sets = ", ".join(f"{quoted(name)} = q.value_{number}" for number, name in enumerate(names, 1))
     sql = (
-        f"UPDATE {full_name(found.name)} AS {TARGET} SET {sets}"  # noqa: S608
+        f"UPDATE {full_name(found.name)} AS {TARGET} SET {sets}"  # noqa: S608 - our own names
         f" FROM ({result.sql}) AS q WHERE {TARGET}.rowid = q.{ROW}"
     )
     return _finished(draft, sql, found, result)
@@ -247,5 +247,5 @@ def delete(draft: Draft, tree: exp.Delete) -> Statement:
         from_.this.set("alias", exp.TableAlias(this=identifier(alias)))
     select = _rows(from_, alias, [], where, tree.args.get("with_"))
     result = _compile_rows(draft, select, found, alias, [])
-    sql = f"DELETE FROM {full_name(found.name)} WHERE rowid IN ({result.sql})"  # noqa: S608
+    sql = f"DELETE FROM {full_name(found.name)} WHERE rowid IN ({result.sql})"  # noqa: S608 - our own names
     return _finished(draft, sql, found, result, frees=True)

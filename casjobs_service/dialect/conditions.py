@@ -8,6 +8,7 @@ from sqlglot.tokens import Token, TokenType
 
 from casjobs_service.dialect.metadata import tables_of, view_name
 from casjobs_service.dialect.names import TEMP, Session
+from casjobs_service.dialect.source import literal_text
 from casjobs_service.dialect.split import Piece
 from casjobs_service.dialect.tsql import DIALECT
 from casjobs_service.errors import Kind
@@ -57,11 +58,8 @@ def _value(session: Session, node: exp.Expr) -> bool | None:
 def _object(session: Session, call: exp.Anonymous) -> bool | None:
     """Whether OBJECT_ID finds the table."""
     argument = call.expressions[0] if call.expressions else None
-    if isinstance(argument, exp.National):
-        text = str(argument.this)
-    elif isinstance(argument, exp.Literal) and argument.is_string:
-        text = argument.name
-    else:
+    text = literal_text(argument)
+    if text is None:
         return None
     return _there(session, text)
 

@@ -10,7 +10,7 @@ from casjobs_service.dialect.scope import OUTS
 
 AGGREGATES = frozenset(
     """count sum avg min max stddev_samp stddev_pop var_samp var_pop string_agg grouping
-    approx_count_distinct""".split()  # noqa: SIM905
+    approx_count_distinct""".split()  # noqa: SIM905 - a list of words
 )
 
 

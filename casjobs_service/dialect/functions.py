@@ -21,6 +21,7 @@ from casjobs_service.dialect import (
 )
 from casjobs_service.dialect.functions_constants import sdss_constants
 from casjobs_service.dialect.functions_macro import PREFIX, Macro
+from casjobs_service.dialect.source import literal_text
 
 __all__ = ["FUNCTIONS", "PREFIX", "REFUSED", "Macro", "catalog_functions", "constant", "prelude", "sdss_constants"]
 
@@ -64,11 +65,8 @@ def constant(name: str, arguments: Sequence[exp.Expr]) -> exp.Expr | None:
     while isinstance(argument, exp.Paren):
         argument = argument.this
     # The translator may have cast a national literal, N'…'.
-    if isinstance(argument, exp.National):
-        text = str(argument.this)
-    elif isinstance(argument, exp.Literal) and argument.is_string:
-        text = argument.name
-    else:
+    text = literal_text(argument)
+    if text is None:
         return None
     value = functions_flags.value(name, text)
     if value is None:

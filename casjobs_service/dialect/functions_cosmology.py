@@ -9,7 +9,7 @@ from casjobs_service.dialect.functions_macro import Macro, columns
 # Defaults of SDSS's functions: five years of WMAP (Hinshaw and others 2009), flat.
 _PARAMETERS = "OmegaM DOUBLE, OmegaL DOUBLE, OmegaR DOUBLE, omega0 DOUBLE, h_0 DOUBLE"
 _DEFAULTS = ("0.27891507e0", "0.721e0", "8.493e-5", "-1e0", "0.701e0")
-_PASS = "OmegaM_, OmegaL_, OmegaR_, omega0_, h_0_"  # noqa: S105
+_PASS = "OmegaM_, OmegaL_, OmegaR_, omega0_, h_0_"  # noqa: S105 - names of arguments
 _SPEED = 299792.458
 """Of light, in km/s."""
 _GYR = 977.7922216807891

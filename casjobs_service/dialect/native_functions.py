@@ -77,7 +77,7 @@ DUCKDB_FUNCTIONS = frozenset(
     union_value unnest unpivot_list upper url_decode url_encode uuid uuid_extract_timestamp uuid_extract_version
     uuidv4 uuidv7 var_pop var_samp variance vertex_extract wavg week weekday weekofyear weighted_avg xor year
     yearweek
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list of words
 )
 """Scalar functions, aggregates and generators of DuckDB 2.0, without those that look at the engine."""
 
@@ -105,7 +105,7 @@ POSTGRESQL_FUNCTIONS = frozenset(
     string_agg string_to_array string_to_table strpos substr substring sum tan tand tanh to_char to_date to_hex
     to_json to_jsonb to_number to_timestamp translate trim trim_scale trunc unnest upper var_pop var_samp variance
     width_bucket
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list of words
 )
 """PostgreSQL's, and those of its extension q3c."""
 
@@ -130,6 +130,6 @@ TRINO_FUNCTIONS = frozenset(
     timezone_hour to_base to_base64 to_char to_date to_hex to_iso8601 to_milliseconds to_timestamp to_unixtime
     to_utf8 transform translate trim truncate try typeof unnest upper uuid var_pop var_samp variance week
     week_of_year width_bucket with_timezone year year_of_week zip
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list of words
 )
 """Trino's."""

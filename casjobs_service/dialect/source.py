@@ -59,3 +59,10 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     spelled = {candidate.lower(): candidate for candidate in candidates}
     near = difflib.get_close_matches(name.lower(), spelled, 1, 0.7)
     return f"Did you mean {spelled[near[0]]}?" if near else ""
+
+
+def literal_text(node: exp.Expr | None) -> str | None:
+    """Content of a text in quotes, ``'…'`` or ``N'…'``; None for everything else."""
+    if isinstance(node, exp.National):
+        return str(node.this)
+    return node.name if isinstance(node, exp.Literal) and node.is_string else None

@@ -286,7 +286,7 @@ def _make_lateral(item: Item, near: Near, side: int, place: Place, wanted: str, 
     target.set("alias", alias)
     joins = search.joins.replace(f"ss_table AS {OBJECTS}", "ss_table")
     query = raw(
-        f"SELECT {wanted} FROM {joins} WHERE {search.condition}",  # noqa: S608
+        f"SELECT {wanted} FROM {joins} WHERE {search.condition}",  # noqa: S608 - our own names
         {"ss_ra": ra, "ss_dec": dec, "ss_r": wider, "ss_table": target},
     )
     lateral = exp.Lateral(

@@ -223,7 +223,7 @@ def _neighbours(name: str, arguments: Sequence[exp.Expr], named: Mapping[str, ex
         raise QueryError(f"{name} needs a radius in arc minutes.", Kind.SYNTAX)
     radius = "u.up_rad" if own_radius else _value(given["r"])
     return (
-        f"SELECT u.up_id AS up_ID, n.{key} FROM #upload AS u"  # noqa: S608
+        f"SELECT u.up_id AS up_ID, n.{key} FROM #upload AS u"  # noqa: S608 - our own names
         f" CROSS APPLY dbo.{function}(u.up_ra, u.up_dec, {radius}) AS n"
     )
 

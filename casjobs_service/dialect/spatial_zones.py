@@ -184,7 +184,7 @@ def cells_sql(cells: Cells) -> str:
     FROM (SELECT a, d, s, t, {_width("d", "s")} AS w
     FROM (SELECT a - 360e0 * FLOOR(a / 360e0) AS a, d, {_padded("r")} AS s, {threshold("r")} AS t
     FROM (SELECT CAST(ss_ra AS DOUBLE) AS a, CAST(ss_dec AS DOUBLE) AS d, CAST(ss_r AS DOUBLE) AS r)
-    WHERE d BETWEEN -90e0 AND 90e0 AND r >= 0e0 AND ISFINITE(a))))"""  # noqa: S608
+    WHERE d BETWEEN -90e0 AND 90e0 AND r >= 0e0 AND ISFINITE(a))))"""  # noqa: S608 - our own names
     if not cells.pieces:
         return zones
     return f"""

@@ -16,7 +16,7 @@ from casjobs_service.plan import Action, Statement, TableName
 NO_EFFECT = frozenset(
     """nocount ansi_nulls ansi_padding ansi_warnings arithabort arithignore quoted_identifier xact_abort statistics
     transaction deadlock_priority lock_timeout ansi_null_dflt_on concat_null_yields_null numeric_roundabort
-    identity_insert textsize""".split()  # noqa: SIM905
+    identity_insert textsize""".split()  # noqa: SIM905 - a list of words
 )
 """Settings of a session that change no result here when they are on."""
 MUST_BE_ON = frozenset({"ansi_nulls", "concat_null_yields_null", "quoted_identifier", "ansi_padding"})

@@ -250,7 +250,7 @@ def _with_text_columns(sql: str, schema: pa.Schema) -> str:
     # Names may be missing or come twice, so the columns are numbered inside.
     inside = [f"c{number}" for number in range(len(schema))]
     wanted = [f"{_as_known(name, field)} AS {quoted(field.name)}" for name, field in zip(inside, schema, strict=True)]
-    return f"SELECT {', '.join(wanted)} FROM (\n{sql}) AS statement({', '.join(inside)})"  # noqa: S608
+    return f"SELECT {', '.join(wanted)} FROM (\n{sql}) AS statement({', '.join(inside)})"  # noqa: S608 - our own names
 
 
 def _as_known(name: str, field: pa.Field) -> str:

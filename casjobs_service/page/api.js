@@ -93,6 +93,16 @@ export function say(place, text, isProblem = false) {
 
 const isNumber = (value) => typeof value === "number" || (typeof value === "string" && /^-?\d{16,}$/.test(value));
 
+// Does something, and tells in `place` that it is done, or why it is not.
+export async function act(place, done, action) {
+  try {
+    await action();
+    say(place, done);
+  } catch (error) {
+    say(place, error.message, true);
+  }
+}
+
 // Rows as a table; values are exact as they came.
 export function grid(columns, rows, caption) {
   const numbers = columns.map((_, place) => isNumber(rows.map((row) => row[place]).find((value) => value !== null)));

@@ -1,4 +1,4 @@
-import { button, bytes, call, count, element, grid, json, save, say } from "./api.js";
+import { act, button, bytes, call, count, element, grid, json, save, say } from "./api.js";
 
 const states = ["Waiting", "Running", "Being stopped", "Cancelled", "Failed", "Finished"];
 const STEP = 25;
@@ -33,15 +33,6 @@ function progress(job) {
   return states[job.Status];
 }
 
-async function act(done, action) {
-  try {
-    await action();
-    say(told, done);
-  } catch (error) {
-    say(told, error.message, true);
-  }
-}
-
 function downloads(job) {
   return (job.Results || []).map((result) => {
     const choice = element(
@@ -63,9 +54,9 @@ function downloads(job) {
         "div",
         { class: "casjobs-row" },
         `${result.name}: ${count(result.rows)} rows, ${bytes(result.bytes)}`,
-        result.bytes < 5e6 ? button("Show", () => act("", show), "btn-outline-secondary", `Show ${result.name}`) : "",
+        result.bytes < 5e6 ? button("Show", () => act(told, "", show), "btn-outline-secondary", `Show ${result.name}`) : "",
         choice,
-        button("Download", () => act("The file is with your downloads.", fetchFile), "btn-outline-secondary", `Download ${result.name}`),
+        button("Download", () => act(told, "The file is with your downloads.", fetchFile), "btn-outline-secondary", `Download ${result.name}`),
       ),
       shown,
     );
@@ -81,14 +72,14 @@ function row(job) {
       await call("POST", `jobs/${job.JobID}/resubmit`);
       await load();
     };
-    buttons.append(button("Run again in the long queue", () => act("It is in the long queue again.", again)));
+    buttons.append(button("Run again in the long queue", () => act(told, "It is in the long queue again.", again)));
   }
   if (!ended) {
     const cancel = async () => {
       await call("DELETE", `jobs/${job.JobID}`);
       await load();
     };
-    buttons.append(button("Stop", () => act(`Job ${job.JobID} was stopped.`, cancel), "btn-outline-danger", `Stop job ${job.JobID}`));
+    buttons.append(button("Stop", () => act(told, `Job ${job.JobID} was stopped.`, cancel), "btn-outline-danger", `Stop job ${job.JobID}`));
   }
   return element(
     "details",

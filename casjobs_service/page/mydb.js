@@ -1,4 +1,4 @@
-import { button, bytes, call, confirmed, count, element, json, part, save, say } from "./api.js";
+import { act, button, bytes, call, confirmed, count, element, json, part, save, say } from "./api.js";
 import { columnsOf, sampleOf } from "./databases.js";
 
 const section = document.getElementById("mydb");
@@ -19,15 +19,6 @@ const TYPES = {
 };
 
 let use;
-
-async function act(done, action) {
-  try {
-    await action();
-    say(told, done);
-  } catch (error) {
-    say(told, error.message, true);
-  }
-}
 
 const address = (table) => `contexts/MyDB/Tables/${part(table)}`;
 
@@ -61,7 +52,7 @@ function row(table) {
     detail.replaceChildren(element("h2", { tabindex: "-1" }, name), await columnsOf("MyDB", name), await sampleOf("MyDB", name));
     detail.firstChild.focus();
   };
-  const try_ = (action) => () => act("", action);
+  const try_ = (action) => () => act(told, "", action);
   return element(
     "tr",
     { "data-table": name },
@@ -137,7 +128,7 @@ async function upload(event) {
   const send = event.target.querySelector("[type=submit]");
   send.disabled = true;
   say(told, `Uploading ${file.name} …`);
-  await act(`${name} was made.`, async () => {
+  await act(told, `${name} was made.`, async () => {
     await call("POST", address(name), { body: file, headers: { "Content-Type": type } });
     event.target.reset();
     await load();
@@ -152,5 +143,5 @@ export function startMyDB(useQuery) {
     const [file] = event.target.files;
     document.getElementById("upload-name").value = file ? nameFor(file) : "";
   });
-  return { show: () => act("", load) };
+  return { show: () => act(told, "", load) };
 }

@@ -35,7 +35,7 @@ def note(engine: Engine, database: str, job: int, index: int, rows: int | None, 
     [(first,)] = engine.execute(f"SELECT count(*) = 0 FROM {schema}.journal WHERE job = $1", [job])  # noqa: S608
     text = json.dumps([asdict(statement) for statement in plan]) if first else None
     engine.execute(
-        f"INSERT INTO {schema}.journal VALUES ($1, $2, $3, now()::TIMESTAMP, $4)",  # noqa: S608
+        f"INSERT INTO {schema}.journal VALUES ($1, $2, $3, now()::TIMESTAMP, $4)",  # noqa: S608 - our own names
         [job, index, rows, text],
     )
 

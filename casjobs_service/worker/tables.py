@@ -46,7 +46,7 @@ def read(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     """Rows of a table: ``rows`` of them, or all; ``output`` as for a query."""
     name, table = find(worker, request["database"], request["table"])
     limit = f" LIMIT {int(request['rows'])}" if request.get("rows") is not None else ""
-    sql = f"SELECT * FROM {_full(name)}{limit}"  # noqa: S608
+    sql = f"SELECT * FROM {_full(name)}{limit}"  # noqa: S608 - names in quotes, from a catalogue or of ours
     wish = request.get("output") or {}
     output = Formatted(wish, 1, worker.session)
     stats = Stats()

@@ -10,19 +10,19 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from traitlets import Bool, CaselessStrEnum, Integer, List, TraitError, Tuple, Unicode, default, validate
-from traitlets.config import Application, PyFileConfigLoader
+from traitlets.config import Application
 
 from sciserver_auth.portal.limits import Limits
 from sciserver_auth.portal.server import WSGIApp, serving
 from sciserver_auth.portal.settings import PortalError
 from sciserver_auth.redaction import LOGGING_CONFIG, Redaction
+from sciserver_common import service_config
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_common.hub_auth import ServiceAuth
 
@@ -229,17 +229,7 @@ class Portal(Application):
         PortalError
             The file is not there, or it fails.
         """
-        if not config_file:
-            return
-        path = Path(config_file).expanduser().resolve()
-        if not path.is_file():
-            raise PortalError(f"{path}: no such configuration file.")
-        try:
-            self.update_config(PyFileConfigLoader(path.name, path=str(path.parent)).load_config())
-            # What is on the command line wins over the file.
-            self.update_config(self.cli_config)
-        except Exception as error:
-            raise PortalError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+        service_config.read_config(self, config_file, PortalError)
 
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""

@@ -45,7 +45,7 @@ LANGUAGE sql AS 'SELECT id, abs(stars.ra - near.ra) FROM stars WHERE abs(stars.r
 GRANT USAGE ON SCHEMA extra TO {READER};
 GRANT SELECT ON stars, bright, extra.notes TO {READER};
 GRANT INSERT, UPDATE, DELETE ON stars TO {READER};
-"""  # noqa: S608
+"""  # noqa: S608 - our own texts
 
 
 def free_port() -> int:

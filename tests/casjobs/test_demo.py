@@ -162,7 +162,7 @@ def test_spectra_belong_to_galaxies_and_to_plates(demo: SimpleNamespace) -> None
 
 @pytest.mark.parametrize("table", ["SkyDemo.PhotoObjAll", "SkyDemo.SpecObjAll", "Hipparcos.stars", "OpenNGC.objects"])
 def test_rows_are_sorted_by_zone_and_right_ascension(demo: SimpleNamespace, table: str) -> None:
-    columns = demo.columns(f"SELECT zoneID, ra, dec FROM {table} WHERE ra IS NOT NULL")  # noqa: S608
+    columns = demo.columns(f"SELECT zoneID, ra, dec FROM {table} WHERE ra IS NOT NULL")  # noqa: S608 - our own texts
     zone, ra, dec = (np.asarray(columns[name]) for name in ("zoneID", "ra", "dec"))
     assert len(ra) > 9_000
     assert (zone == np.floor((dec + 90) * 120)).all()
@@ -208,7 +208,7 @@ def test_neighbours_are_those_that_a_comparison_of_all_pairs_finds(demo: SimpleN
     assert max(pairs.values()) < 0.5
     # The Pleiades and, where right ascension is of no use, the north pole; and both sides of right ascension 0.
     for where in ("ra BETWEEN 50 AND 62 AND dec BETWEEN 18 AND 30", "dec > 85", "ra < 5 OR ra > 355"):
-        columns = demo.columns(f"SELECT objID, ra, dec FROM PhotoObjAll WHERE {where}")  # noqa: S608
+        columns = demo.columns(f"SELECT objID, ra, dec FROM PhotoObjAll WHERE {where}")  # noqa: S608 - our own texts
         ids, vectors = columns["objID"], sky.unit_vectors(columns["ra"], columns["dec"]).T
         near = set()
         for number, vector in enumerate(vectors):
@@ -229,9 +229,9 @@ def test_every_table_and_view_is_as_the_catalogue_says(demo: SimpleNamespace) ->
             place = f'"{context.name}"."{table.name}"'
             found = demo.rows(f"DESCRIBE {place}")
             assert [(name, kind) for name, kind, *_ in found] == [(one.name, one.type) for one in table.columns]
-            [(count,)] = demo.rows(f"SELECT count(*) FROM {place}")  # noqa: S608
+            [(count,)] = demo.rows(f"SELECT count(*) FROM {place}")  # noqa: S608 - our own texts
             assert count == table.rows, table.name
-            demo.rows(f"SELECT * FROM {place} LIMIT 1")  # noqa: S608
+            demo.rows(f"SELECT * FROM {place} LIMIT 1")  # noqa: S608 - our own texts
 
 
 def test_units_and_ucds_are_standard(demo: SimpleNamespace) -> None:
