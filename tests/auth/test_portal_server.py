@@ -21,7 +21,7 @@ from bs4 import BeautifulSoup
 
 from sciserver_auth.portal import accounts, openapi, server
 from sciserver_auth.portal.server import ROUTES, THREADS, call
-from sciserver_common.deployment import Deployment
+from sciserver_common.deployment import SERVICES, Deployment
 from sciserver_common.sciscript import sciscript
 
 LOGO = "/_theme/theme/logo.svg"
@@ -221,8 +221,9 @@ def test_settings_for_laptops_are_those_of_containers_but_for_the_addresses(port
     laptop, container = answer.json(), sciscript(deployment.container_url)
     assert laptop.keys() == container.keys()
     for name, value in container.items():
-        same = value.replace(deployment.internal_origin("portal"), deployment.public_url)
-        assert laptop[name] == same, name
+        for service in SERVICES:
+            value = value.replace(deployment.internal_origin(service), deployment.public_url)
+        assert laptop[name] == value, name
     assert laptop["AuthenticationURL"] == f"{deployment.public_url}/services/portal/keystone/v3/tokens"
     assert deployment.internal_host not in answer.text
 
