@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
@@ -120,10 +121,14 @@ class PostgreSQL:
 
     def _signal(self, number: signal.Signals) -> list[int]:
         postmaster = int((self.home / "data/postmaster.pid").read_text().split()[0])
+        # Stopped first: no child starts between the list and the signals.
+        os.kill(postmaster, signal.SIGSTOP)
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        pids = [postmaster, *map(int, children)]
+        pids = [*map(int, children), postmaster]
         for pid in pids:
-            os.kill(pid, number)
+            # A backend may end by itself meanwhile, of a connection that was just closed.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         return pids
 
     def remove(self) -> None:
