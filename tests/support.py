@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -24,11 +26,43 @@ COMMAND = [str(Path(sys.executable).with_name("sciserver"))]
 PASSWORD = "a long enough passphrase"
 
 
+_claims: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A TCP port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing uses, and that no other test takes as long as this process lives; nor the one after it.
+
+    A port that the kernel gives away and that is closed again may be anybody's a moment later: of another test
+    process, or of a client's connection. Those are from the kernel's own range, these are below it.
+    """
+    lowest_of_the_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        # Even, since `sciserver up` also takes the next one.
+        port = random.SystemRandom().randrange(12_000, min(lowest_of_the_kernel, 32_000) - 1, 2)
+        # An address in the abstract name space belongs to one process of the machine, and is free when that ends.
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0sciserver-tests-port-{port}")
+            for number in (port, port + 1):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("", number))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
+
+
+def command_lines() -> list[str]:
+    """The arguments of all processes of the machine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        # A process may end at any moment.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    assert found
+    return found
 
 
 def wait_until(condition: Callable[[], Any], *, limit: float = 60.0, what: str = "") -> Any:

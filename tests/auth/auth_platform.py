@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,9 @@ from bs4 import BeautifulSoup
 
 from sciserver_common.deployment import Deployment, proxy_command
 from sciserver_common.secrets import secret
+from tests.support import free_port
 
-START_TIMEOUT = 60
+START_TIMEOUT = 120
 PASSWORD = "correct horse battery"
 REFRESH_INTERVAL = 3.5
 
@@ -72,13 +72,6 @@ c.SciServerAuthenticator.store_url = f"sqlite:///{deployment.hub_dir}/sign-on.sq
 """
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that is free at the moment."""
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        return listener.getsockname()[1]
-
-
 def make_deployment(home: Path) -> Deployment:
     """A saved deployment of its own: any loopback address takes the place of a Docker network's gateway."""
     internal = ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))])
@@ -124,7 +117,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         try:
-            code = self.popen.wait(20)
+            code = self.popen.wait(60)
         finally:
             # The process's own group only, which `start_new_session` has made.
             try:

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from auth_platform import Platform, free_port, make_deployment
+from auth_platform import Platform, make_deployment
 from oidc_server import OIDCServer
+
+from tests.support import free_port
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from auth_platform import Browser, Platform, Process, free_port, make_deployment
+from auth_platform import Browser, Platform, Process, make_deployment
 from provider_shapes import ShapedProvider
 
 from sciserver_common.deployment import SOURCE, Deployment
+from tests.support import free_port
 
 EXAMPLES = SOURCE / "docs" / "examples" / "identity-providers"
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 from aiosmtpd.controller import Controller
-from auth_platform import PASSWORD, Browser, Platform, free_port, make_deployment, messages
+from auth_platform import PASSWORD, Browser, Platform, make_deployment, messages
 from bs4 import BeautifulSoup
 
 from sciserver_auth.portal import accounts
+from tests.support import free_port
 
 
 def users_of(platform: Platform, *names: str) -> list[Browser]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 from auth_platform import Browser, Platform, make_deployment
@@ -19,6 +18,7 @@ from jupyterhub.log import CoroutineLogFormatter
 from sciserver_auth.portal import accounts
 from sciserver_auth.redaction import Redaction, redact
 from sciserver_common.deployment import SOURCE, proxy_command
+from tests.support import command_lines
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -218,12 +218,8 @@ def test_no_secret_in_any_log_or_process_argument(talkative: Platform) -> None:
     assert "/hub/error/503?url=" in hub
     assert '"X-Auth-Token": "[secret]"' in hub
     assert "fails for the test" in hub
-    for process in psutil.process_iter():
-        try:
-            arguments = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        assert not [secret for secret in secrets if secret in arguments], process.pid
+    for arguments in command_lines():
+        assert not [secret for secret in secrets if secret in arguments], arguments.partition(" ")[0]
 
 
 def _contains_none(path: Path, secrets: list[str]) -> None:

@@ -8,11 +8,12 @@ import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from tests.support import free_port
 
 BINARIES = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
 OWNER = "owner"
@@ -47,14 +48,6 @@ GRANT USAGE ON SCHEMA extra TO {READER};
 GRANT SELECT ON stars, bright, extra.notes TO {READER};
 GRANT INSERT, UPDATE, DELETE ON stars TO {READER};
 """  # noqa: S608 - our own texts
-
-
-def free_port() -> int:
-    """A TCP port that nobody listened on just now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _is_alive(pid: int) -> bool:

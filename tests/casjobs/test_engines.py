@@ -19,7 +19,8 @@ from casjobs_service.engines import explain_remote, run_remote
 from casjobs_service.engines.base import Login
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
-from tests.casjobs.engines_support import PASSWORD, PostgreSQL, free_port, shared_server
+from tests.casjobs.engines_support import PASSWORD, PostgreSQL, shared_server
+from tests.support import free_port
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from casjobs_service.engines.sql_server import (
 from casjobs_service.engines.trino import trino_type
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
-from tests.casjobs.engines_support import free_port
+from tests.support import free_port
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from tornado.web import create_signed_value
 
 from sciserver_common.deployment import SOURCE, Deployment, proxy_command
 from sciserver_common.secrets import secret
-from tests.auth.auth_platform import Process, free_port, make_deployment
-from tests.support import wait_until
+from tests.auth.auth_platform import Process, make_deployment
+from tests.support import free_port, wait_until
 
 # People sign in with any password: what is tested begins after that.
 HUB_CONFIG = """
@@ -89,7 +89,7 @@ class HubPlatform:
 
     def __post_init__(self) -> None:
         self.deployment: Deployment = make_deployment(self.home)
-        self.port = free_port(self.deployment.internal_host)
+        self.port = free_port()
         (self.home / "service.json").write_text(json.dumps({"port": self.port, "options": self.options}))
         config = self.home / "jupyterhub_config.py"
         config.write_text(HUB_CONFIG)

@@ -19,13 +19,13 @@ import aiohttp
 from jupyterhub import orm
 from jupyterhub.tests.mocking import MockHub
 from jupyterhub.tests.utils import add_user, public_url
-from jupyterhub.utils import random_port
 from prometheus_client import REGISTRY
 from traitlets.config import Config
 
 from sciserver_common.deployment import proxy_command
 from sciserver_spawner.naming import container_name
 from tests.fakes.engine import FakeContainer, FakeEngine
+from tests.support import free_port
 
 DEPLOYMENT = "test"
 
@@ -175,6 +175,10 @@ def hub_config(engine: FakeEngine, **spawner: Any) -> Config:
     config.JupyterHub.log_level = "INFO"
     # Else it is written to the working directory. The same for each hub, as after a restart.
     config.JupyterHub.cookie_secret = b"\0" * 32
+    # By default the helpers take any that are free at the moment.
+    config.JupyterHub.bind_url = f"http://127.0.0.1:{free_port()}/@/space%20word/"
+    config.JupyterHub.hub_port = free_port()
+    config.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{free_port()}"
     config.ConfigurableHTTPProxy.command = proxy_command()
     # By default a file in the working directory, through which two hubs end each other's proxies.
     config.ConfigurableHTTPProxy.pid_file = str(engine.socket.with_name("proxy.pid"))
@@ -185,7 +189,7 @@ def hub_config(engine: FakeEngine, **spawner: Any) -> Config:
         "deployment_id": DEPLOYMENT,
         "network_name": "sciserver-test",
         # Each container has an address of its own, so that one port does for all.
-        "port": random_port(),
+        "port": free_port(),
         "images": [
             {"name": "python", "image": "site/python:1", "title": "Python"},
             {"name": "r", "image": "site/r:1", "title": "R"},
@@ -228,7 +232,7 @@ def failures(reason: str, status: str = "failure") -> float:
     return REGISTRY.get_sample_value("jupyterhub_server_spawn_duration_seconds_count", labels) or 0
 
 
-async def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 60) -> None:
     """Wait for something that happens in the background; the bound is for a test that fails."""
     async with asyncio.timeout(seconds):
         while True:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
-from pathlib import Path
 
 import docker
 import pytest
 import requests
 
 from sciserver_spawner.naming import LABEL, container_name
-from tests.support import Person, Platform, wait_until
+from tests.support import Person, Platform, command_lines, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -219,9 +218,7 @@ def test_no_secret_in_logs_or_arguments(platform: Platform, ada: Person, engine:
     container = container_of(engine, platform, ada)
     secrets.append(container.exec_run("cat /home/idies/keystone.token").output.decode())
     logs = "".join(path.read_text(errors="replace") for path in platform.deployment.logs_dir.iterdir())
-    arguments = "".join(
-        path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
-    )
+    arguments = "\n".join(command_lines())
     for secret in secrets:
         line = secret.splitlines()[1] if "\n" in secret else secret
         assert line not in logs

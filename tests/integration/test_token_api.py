@@ -7,12 +7,11 @@ import os
 import signal
 
 import docker
-import psutil
 import pytest
 import requests
 
 from sciserver_spawner.naming import container_name
-from tests.support import PASSWORD, Person, Platform, wait_until
+from tests.support import PASSWORD, Person, Platform, command_lines, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -90,9 +89,5 @@ def test_no_secret_in_the_logs_of_a_deployment(platform: Platform, grace: Person
         assert PASSWORD not in text, path.name
     assert "keystone/v3/tokens/[secret]" in (platform.deployment.logs_dir / "proxy.log").read_text()
     secrets = [token, *(path.read_text().strip() for path in platform.deployment.secrets_dir.iterdir())]
-    for process in psutil.process_iter():
-        try:
-            arguments = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        assert not [secret for secret in secrets if secret in arguments], process.pid
+    for arguments in command_lines():
+        assert not [secret for secret in secrets if secret in arguments], arguments.partition(" ")[0]

@@ -1,7 +1,6 @@
 """Ready is noticed at once, death too, and neither is imagined."""
 
 import asyncio
-import socket
 import time
 from contextlib import asynccontextmanager
 
@@ -9,13 +8,12 @@ import pytest
 
 from sciserver_spawner import readiness
 from sciserver_spawner.readiness import ServerDied, wait_ready
+from tests.support import free_port
 
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 async def always():
