@@ -28,8 +28,9 @@ test-packages:
 	@sh scripts/test-packages.sh
 
 # What the tests need of the machine (engine, images) is made by the fixtures, with the operator's own code.
+# In two processes, each with directories of its own: tests/lanes.py. In one: make test ARGS="-n 0".
 test: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

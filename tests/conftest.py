@@ -1,21 +1,77 @@
-"""The engine and the images that tests on the real engine need, made with the operator's own code."""
+"""What all tests share: how they are divided among processes, chance, and the engine with its images."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docker
+import hypothesis
 import pytest
 
 from sciserver_cli import engine_setup
 from sciserver_spawner import images
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+    from tests.lanes import Lanes
+
+# A busy machine is not a fault. What fails by chance can be repeated with what is printed.
+COMMON = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+}
+hypothesis.settings.register_profile("chance", **COMMON)
+# A submission is tried with the same examples each time: whether it passes is not for chance to decide.
+hypothesis.settings.register_profile("same", **COMMON, derandomize=True, database=None)
+hypothesis.settings.load_profile("chance")
+
+
+# Of a test with the real engine, seconds: the first one waits for the images, which may be built meanwhile.
+ENGINE_TIMEOUT = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """More time for what needs the real engine."""
+    for item in items:
+        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(ENGINE_TIMEOUT))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    """Whole files, or directories, go to one process each."""
+    from tests.lanes import Lanes
+
+    return Lanes(config, log)
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Hold back other test processes of this account that are about to do the same."""
+    path = Path(tempfile.gettempdir()) / f"sciserver-tests-{os.getuid()}-{what}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # The system frees it when the process dies.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
     """The machine's Docker Engine, started if need be, with every image of the checkout."""
-    client = engine_setup.ensure_engine(print)
-    for image in images.catalogue():
-        engine_setup.ensure_image(client, image, print)
+    with alone("engine"):
+        client = engine_setup.ensure_engine(print)
+        for image in images.catalogue():
+            engine_setup.ensure_image(client, image, print)
     yield client
     client.close()

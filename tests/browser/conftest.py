@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import docker
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.relay import EngineRelay
 from tests.browser.visitor import Visitor
@@ -13,6 +14,9 @@ from tests.integration.conftest import deploy
 from tests.support import Platform
 
 CHROMIUM = "/usr/bin/chromium"
+
+# Playwright's own limit of 5 seconds is for a machine that does nothing else. What is there is seen at once.
+expect.set_options(timeout=30_000)
 
 # The image that cannot start is a real one whose program ends, as one does that misses its licence. It takes its time,
 # so that the page with the steps of the start is seen.
@@ -27,7 +31,10 @@ c.SciServerSpawner.images.append(
 
 def break_it(spawner):
     if spawner.user_options.get("image") == "broken":
-        program = "import time; print('license file missing <here>', flush=True); time.sleep(4); raise SystemExit(3)"
+        # Long enough for who wants to cancel it.
+        pause = 60 if spawner.user.name == "galois" else 4
+        program = "import time; print('license file missing <here>', flush=True); "
+        program += f"time.sleep({{pause}}); raise SystemExit(3)"
         spawner.cmd = ["python3", "-c", program]
 
 
@@ -44,7 +51,9 @@ def engine_relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineRel
 
 
 @pytest.fixture(scope="package")
-def platform(tmp_path_factory: pytest.TempPathFactory, engine_relay: EngineRelay) -> Iterator[Platform]:
+def platform(
+    tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient, engine_relay: EngineRelay
+) -> Iterator[Platform]:
     home = tmp_path_factory.mktemp("browser") / "home"
     yield from deploy(home, SITE.format(engine_url=engine_relay.url))
 

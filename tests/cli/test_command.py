@@ -8,6 +8,7 @@ import socket
 import stat
 from pathlib import Path
 
+import docker
 import pytest
 import requests
 
@@ -87,7 +88,7 @@ class TestTwoDeployments:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def pair(tmp_path_factory: pytest.TempPathFactory):
+    def pair(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient):
         first = deploy(tmp_path_factory.mktemp("first") / "home", "c.Portal.registration = False\n")
         second = deploy(tmp_path_factory.mktemp("second") / "home")
         yield next(first), next(second)
@@ -202,7 +203,7 @@ class TestAccountsElsewhere:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def platform(tmp_path_factory: pytest.TempPathFactory):
+    def platform(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient):
         yield from deploy(tmp_path_factory.mktemp("elsewhere") / "home", ELSEWHERE)
 
     def test_up_does_not_ask_for_an_account_here(self, platform: Platform) -> None:

@@ -13,7 +13,7 @@ from tests.support import Platform
 
 
 @pytest.fixture(scope="package")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[Platform]:
     yield from deploy(tmp_path_factory.mktemp("platform") / "home")
 
 
