@@ -312,11 +312,12 @@ async def test_memory_for_used_tokens_is_bounded(server: OIDCServer, monkeypatch
     monkeypatch.setattr(oidc, "LOGOUTS_KEPT", 5)
     provider = Provider(issuer=server.issuer, client_id=CLIENT_ID, leeway=0)
     await provider.metadata()
-    short = [server.logout_token(exp=_now(2)) for _ in range(3)]
+    end = _now(3)
+    short = [server.logout_token(exp=end) for _ in range(3)]
     long = [server.logout_token() for _ in range(2)]
     for token in [*short, *long]:
         await provider.verify_logout(token)
-    await asyncio.sleep(2.1)
+    await asyncio.sleep(end + 0.1 - time.time())
     # Expired ones make room first.
     await provider.verify_logout(server.logout_token())
     for token in long:

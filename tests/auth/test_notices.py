@@ -154,8 +154,8 @@ def test_password_from_the_operators_command(platform: Platform) -> None:
 
 def test_lock_on_a_day_in_the_future(platform: Platform) -> None:
     person, spared = Person(platform), Person(platform)
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=6)
     with database(platform):
+        soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=6)
         for somebody in (person, spared):
             user = Backend.instance.get(models.User, user_name=somebody.name)
             user.lock_date = soon
@@ -263,7 +263,7 @@ def test_delivery_can_be_read_in_the_log_without_a_token(platform: Platform) -> 
     for process in (platform.portal, platform.hub):
         log = process.log.read_text()
         assert "eyJ" not in log
-    assert "was told about account" in platform.portal.log.read_text()
+    wait_until(lambda: "was told about account" in platform.portal.log.read_text(), limit=10)
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -338,7 +338,7 @@ def test_others_do_not_wait_behind_it(portal_only: Platform, answering: type[Hub
     with database(portal_only):
         answering.never.add(Backend.instance.get(models.User, user_name="waiting").id)
     accounts.set_locked(portal_only.deployment, "waiting", True)
-    wait_until(lambda: len(answering.tokens) == 3, limit=30)
+    wait_until(lambda: len(answering.tokens) >= 3, limit=30)
     accounts.set_password(portal_only.deployment, "passing", NEW_PASSWORD)
     wait_until(lambda: waiting(portal_only) == ["locked"], limit=30)
     answering.never.clear()

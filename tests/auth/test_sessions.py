@@ -5,15 +5,29 @@ from __future__ import annotations
 import re
 import signal
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 import requests
-from auth_platform import PASSWORD, Browser, Platform
+from auth_platform import PASSWORD, Browser, Platform, make_deployment
 
 from sciserver_auth.portal import accounts
 from sciserver_common.secrets import secret
 
 SESSION = "jupyterhub-session-id"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Without renewals: tokens are the same ones as long as a session lasts, however slow the machine is."""
+    config = "c.SciServerAuthenticator.refresh_interval = 0\n"
+    platform = Platform(make_deployment(tmp_path_factory.mktemp("sessions")), config)
+    try:
+        platform.start_portal()
+        platform.start_hub()
+        yield platform
+    finally:
+        platform.stop()
 
 
 def signed_in(platform: Platform, name: str) -> Browser:

@@ -86,8 +86,8 @@ def run_cell(page: Page) -> None:
 
 def count_in(folder: Path) -> int:
     """How often the kernel has run the cell, which may have been there before this test."""
-    wait_until(lambda: (folder / "count.txt").exists() and (folder / "count.txt").read_text())
-    return int((folder / "count.txt").read_text())
+    # Read once: it is empty for a moment while it is written again.
+    return int(wait_until(lambda: (folder / "count.txt").exists() and (folder / "count.txt").read_text()))
 
 
 def assert_out(page: Page, folder: Path, number: int) -> None:

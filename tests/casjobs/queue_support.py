@@ -124,7 +124,7 @@ async def service(directory: Path, url: str = "", **parts: Any) -> AsyncIterator
         yield running
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
     """What `condition` returns, as soon as it is true."""
     async with asyncio.timeout(seconds):
         while not (found := await condition()):

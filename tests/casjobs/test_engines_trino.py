@@ -39,6 +39,7 @@ class Coordinator:
     answers: dict[str, tuple[list[tuple[str, str]], list[list[Any]]]] = field(default_factory=dict)
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    asked_again: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
@@ -51,6 +52,7 @@ class Coordinator:
         """The next answer."""
         sql = self.seen[number][0]
         if "ENDLESS" in sql:
+            self.asked_again.set()
             time.sleep(0.1)
             return self._answer(f"{number}/0", state="RUNNING")
         for words, error in self.errors.items():
@@ -240,12 +242,12 @@ async def test_a_cancelled_statement_is_cancelled_at_the_coordinator(
     coordinator: Coordinator, context: Context, tmp_path: Path
 ) -> None:
     task = asyncio.create_task(run_remote(context, "SELECT ENDLESS", {}, tmp_path / "1", Limits()))
-    while not any("ENDLESS" in sql for sql, _ in coordinator.seen):
-        await asyncio.sleep(0.05)
+    # Not before: there is nothing to cancel for who does not know the statement's number.
+    assert await asyncio.to_thread(coordinator.asked_again.wait, 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(coordinator.cancelled.wait, 10)
+    assert await asyncio.to_thread(coordinator.cancelled.wait, 60)
 
 
 async def test_own_tables_are_refused_with_a_way_out(context: Context, tmp_path: Path) -> None:

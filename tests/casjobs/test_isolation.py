@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import json
 import os
 import struct
@@ -565,13 +566,14 @@ async def test_nothing_is_inherited(session: Session) -> None:
     pid = session.process.pid
     assert SECRET not in Path(f"/proc/{pid}/environ").read_text()
     assert "SCISERVER_SECRET" not in await result(session, "result = dict(os.environ)")
+    targets = []
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(link.readlink())
-        assert target.startswith(
-            ("socket:", "pipe:", "anon_inode:", "/dev/null", "/null", "/contexts/", "/mydb/", "/scratch/")
-        )
-    sockets = [link for link in Path(f"/proc/{pid}/fd").iterdir() if str(link.readlink()).startswith("socket:")]
-    assert len(sockets) == 1
+        # One may be closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(link.readlink()))
+    known = ("socket:", "pipe:", "anon_inode:", "/dev/null", "/null", "/contexts/", "/mydb/", "/scratch/")
+    assert all(target.startswith(known) for target in targets), targets
+    assert len([target for target in targets if target.startswith("socket:")]) == 1
 
 
 async def test_every_thread_is_locked_in(session: Session) -> None:

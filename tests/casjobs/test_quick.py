@@ -328,13 +328,20 @@ async def test_a_runaway_query_of_one_user_does_not_hold_up_another(parts: Servi
         return statistics.quantiles(times, n=10)[-1]
 
     await parts.ask(ada, cross_join(6))
-    alone = await p90()
-    runaways = [asyncio.create_task(parts.ask(bob, RUNAWAY)) for _ in range(4)]
-    beside = await p90()
-    for task in runaways:
-        task.cancel()
-    await asyncio.wait(runaways)
-    assert beside < 3 * alone, (alone, beside)
+    measured = []
+    # The machine may do something else in the midst of one measurement, but hardly of three.
+    for _ in range(3):
+        alone = await p90()
+        runaways = [asyncio.create_task(parts.ask(bob, RUNAWAY)) for _ in range(4)]
+        beside = await p90()
+        for task in runaways:
+            task.cancel()
+        await asyncio.wait(runaways)
+        measured.append((alone, beside))
+        if beside < 3 * alone:
+            break
+    else:
+        pytest.fail(f"alone and beside runaways, seconds: {measured}")
 
 
 # -- other requests, and the end

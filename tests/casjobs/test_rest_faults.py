@@ -116,7 +116,7 @@ def test_jobs_that_are_cancelled_while_they_start(platform: CasJobsPlatform) -> 
         wait_until(lambda number=number: client.job(number)["Status"] != 0, what="the job starts")
         assert client.call("DELETE", f"jobs/{number}").status_code == 200
         assert client.ended(number)["Status"] == 3
-    wait_until(lambda: not workers(platform), what="nothing runs", limit=10)
+    wait_until(lambda: not workers(platform), what="nothing runs")
 
 
 def test_a_slow_client_gets_everything(platform: CasJobsPlatform) -> None:

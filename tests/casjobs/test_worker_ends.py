@@ -37,6 +37,14 @@ def left_over(pool: Bench) -> list[Any]:
     return [*(pool.directory / "sessions").iterdir(), *pool.workers.locks._files]
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Also a process that nobody has waited for yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 async def running(session: Session, request: dict[str, Any]) -> asyncio.Task[Any]:
     """The task of a request of which the worker is busy."""
     task = asyncio.ensure_future(collect(session, request))
@@ -68,7 +76,7 @@ async def test_what_does_not_listen_is_killed(pool: Bench) -> None:
         process = psutil.Process(session.process.pid)
         await session.cancel(Kind.CANCELLED, "Stopped by you.")
         assert (await failure(task)).message == "Stopped by you."
-        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        await eventually(lambda: has_ended(process), "the worker is gone")
 
 
 async def test_time_is_up(pool: Bench) -> None:
@@ -85,9 +93,11 @@ async def test_the_clock_stands_while_the_client_is_slow(pool: Bench) -> None:
             if isinstance(event, bytes):
                 break
         left = session._left
+        began = time.monotonic()
         await asyncio.sleep(1)
         await anext(events)
-        assert left - session._left < 1
+        # What the worker has needed for the next rows, on a busy machine, does count.
+        assert left - session._left < time.monotonic() - began - 0.9
         assert session._left < before
         await events.aclose()
 
@@ -150,7 +160,7 @@ async def test_with_the_forking_process_its_workers_end_and_a_new_one_begins(poo
         assert len(family) >= 1
         os.kill(server.pid, signal.SIGKILL)
         assert isinstance(await failure(task), WorkerLost)
-    _, alive = psutil.wait_procs(family, 10)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, family, 30)
     assert not alive
     assert await pool.rows("SELECT 1 AS a") == [[1]]
     await eventually(lambda: not left_over(pool), "the session is swept")
@@ -245,7 +255,7 @@ async def test_with_the_service_everything_ends_and_the_next_one_sweeps(tmp_path
     service.send_signal(end)
     await asyncio.to_thread(service.wait, 20)
     service.stdout.close()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, family, 30)
     assert not alive
     async with bench(tmp_path, [context]) as pool:
         assert not left_over(pool)

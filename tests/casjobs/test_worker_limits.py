@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -94,8 +95,12 @@ async def test_niceness_and_threads_are_those_of_the_limits(pool: Bench) -> None
     async with pool.workers.session(ALICE, limits, pool.contexts) as session:
         raw = await collect(session, {"do": "raw", "sql": "SELECT current_setting('threads')"})
         assert raw.event("done")["rows"] == "[(2,)]"
+        levels = []
         for thread in Path(f"/proc/{session.process.pid}/task").iterdir():
-            assert (thread / "stat").read_text().rpartition(")")[2].split()[16] == "7"
+            # One that has just done its work may end.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                levels.append((thread / "stat").read_text().rpartition(")")[2].split()[16])
+        assert set(levels) == {"7"}
 
 
 async def test_a_runaway_does_not_stop_others(pool: Bench) -> None:

@@ -158,7 +158,7 @@ async def bench(directory: Path, contexts: Sequence[ContextSource] = (), **trait
         await made.workers.stop()
 
 
-async def eventually(condition: Any, what: str, seconds: float = 20) -> None:
+async def eventually(condition: Any, what: str, seconds: float = 60) -> None:
     """Wait until something is so."""
     for _ in range(int(seconds * 100)):
         if condition():

@@ -126,7 +126,7 @@ def test_hub_killed_in_the_middle_of_a_start(platform: Platform, kim: Person, en
     pid = kill(platform, "hub")
     wait_until(lambda: restarted(platform, "hub", pid) and platform.answers())
     # Whatever the hub remembers of that start, the next one leads to one container and a working server.
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not kim.model()["servers"].get("", {}).get("ready"):
         assert time.monotonic() < deadline
         kim.api("POST", "/users/kim/server", json={"user_options": {"image": "base"}})

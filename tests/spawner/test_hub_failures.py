@@ -16,7 +16,7 @@ FULL = Refuse(500, "mkdir /var/lib/docker/overlay2: no space left on device")
 @pytest.fixture(scope="module")
 def spawner_settings():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        shorten_lanes(monkeypatch, 1)
+        shorten_lanes(monkeypatch, 2)
         yield {"term_timeout": 1, "poll_interval": 1, "mem_limit": "1G"}
 
 
@@ -212,10 +212,12 @@ async def test_a_container_removed_by_hand_while_it_starts(hub):
 )
 async def test_a_server_that_never_gets_ready(hub, boot):
     hub.engine.boot = boot
-    hub.user("ada").get_or_create_spawner("", "").ready_timeout = 0.5
+    spawner = hub.user("ada").get_or_create_spawner("", "")
+    # For the whole module the limit is generous, and for the next start again: only this test is about it.
+    usual, spawner.ready_timeout = spawner.ready_timeout, 0.5
     before = failures("timeout")
     answer = await hub.start("ada")
-    # For the whole module the limit is generous: only this test is about it.
+    spawner.ready_timeout = usual
     await check_failure(hub, answer, 500, "did not answer within 0.5 seconds", "choose another image")
     assert failures("timeout") == before + 1
     await check_next_start(hub)

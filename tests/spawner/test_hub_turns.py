@@ -40,8 +40,10 @@ async def test_only_so_many_boot_at_once_and_all_get_ready(hub):
 
 
 async def test_who_waits_is_told_so_and_comes_next(hub):
-    hub.engine.boot = Boot(delay=0.3)
-    await start_all(hub, ["ada", "bob", "carol"])
+    hub.engine.boot = Boot(delay=2)
+    await start_all(hub, ["ada", "bob"])
+    await until(lambda: hub.engine.booting == 2)
+    await start_all(hub, ["carol"])
     messages = [event["message"] for event in await hub.progress("carol")]
     assert "Waiting for other servers that are starting" in messages
     assert "Starting JupyterLab" in messages
