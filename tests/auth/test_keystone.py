@@ -466,6 +466,8 @@ def test_other_methods_are_named(client: Client, path: str, method: str) -> None
 
 def password_questions(platform: Platform) -> int:
     """How often the portal has asked the hub whether a password is right."""
+    # It writes the line when the answer is on its way.
+    time.sleep(0.2)
     return len(re.findall(r"\d{3} POST /hub/api/sign-on/password \(portal@", platform.hub.log.read_text()))
 
 

@@ -27,7 +27,7 @@ def run(deployment: Deployment, *arguments: str) -> str:
         env=os.environ | {"SCISERVER_HOME": str(deployment.home)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert result.returncode == 1
     assert result.stdout == ""

@@ -26,7 +26,7 @@ from tests.common.slow_hub import SlowHub
 from tests.support import wait_until
 
 # Generous: what is meant is "at once", and the machine has other work.
-WITHIN = 5.0
+WITHIN = 20.0
 
 DOORS = ["cookie", "x-auth-token", "bearer", "token", "basic", "basic-token"]
 
@@ -541,10 +541,11 @@ def fragile(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[HubPlatfo
 
 def test_while_the_hub_is_away_known_tokens_serve_for_a_while(fragile: HubPlatform) -> None:
     known = {"headers": {"X-Auth-Token": fragile.new_token("ada", CASJOBS_QUERY)["token"]}}
-    short = {"headers": {"X-Auth-Token": fragile.new_token("ada", CASJOBS_QUERY, expires_in=4)["token"]}}
     unseen = {"headers": {"X-Auth-Token": fragile.new_token("bob", CASJOBS_QUERY)["token"]}}
-    assert ask(fragile, "me", **known).status_code == 200
+    # The last, and asked with at once: four seconds are not long on a busy machine.
+    short = {"headers": {"X-Auth-Token": fragile.new_token("ada", CASJOBS_QUERY, expires_in=4)["token"]}}
     assert ask(fragile, "me", **short).status_code == 200
+    assert ask(fragile, "me", **known).status_code == 200
     fragile.hub.stop(signal.SIGKILL)
     killed = time.monotonic()
     wait_until(lambda: not fragile.state()["watching"], limit=WITHIN)
@@ -558,8 +559,8 @@ def test_while_the_hub_is_away_known_tokens_serve_for_a_while(fragile: HubPlatfo
     wait_until(lambda: ask(fragile, "me", **known).status_code == 503, limit=8 + WITHIN)
     assert time.monotonic() - killed > 4
     fragile.start_hub()
-    wait_until(lambda: ask(fragile, "me", **known).status_code == 200, limit=10)
-    wait_until(lambda: ask(fragile, "me", **unseen).status_code == 200, limit=10)
+    wait_until(lambda: ask(fragile, "me", **known).status_code == 200, limit=WITHIN)
+    wait_until(lambda: ask(fragile, "me", **unseen).status_code == 200, limit=WITHIN)
 
 
 def test_a_hub_that_hangs_is_noticed(fragile: HubPlatform) -> None:
@@ -574,7 +575,7 @@ def test_a_hub_that_hangs_is_noticed(fragile: HubPlatform) -> None:
         wait_until(lambda: ask(fragile, "me", **known).status_code == 503, limit=8 + 4 + WITHIN)
     finally:
         fragile.hub.popen.send_signal(signal.SIGCONT)
-    wait_until(lambda: ask(fragile, "me", **known).status_code == 200, limit=15)
+    wait_until(lambda: ask(fragile, "me", **known).status_code == 200, limit=WITHIN)
 
 
 # Answers that are not asked again by themselves within the test.
@@ -590,7 +591,7 @@ def test_what_was_revoked_while_nobody_could_tell_is_refused_after_a_restart(fra
     database.close()
     fragile.start_hub()
     wait_until(lambda: ask(fragile, "me", **options).status_code == 401, limit=WITHIN)
-    wait_until(lambda: fragile.state()["watching"], limit=10)
+    wait_until(lambda: fragile.state()["watching"], limit=WITHIN)
     # And the feed works again.
     token = fragile.new_token("ada", CASJOBS_QUERY)
     options = {"headers": {"X-Auth-Token": token["token"]}}
