@@ -38,11 +38,21 @@ hypothesis.settings.load_profile("chance")
 ENGINE_TIMEOUT = 1200
 
 
+# Fixtures that start processes, which the machine may hold up: hubs, portals, databases, workers of CasJobs.
+PROCESSES = frozenset(
+    "bare fragile hub hubs limited mailing mocked module_hub moved parts people platform pool portal_only postgresql "
+    "process site strict talkative".split()
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """More time for what needs the real engine."""
+    """More time for what needs the real engine; a second try (`.ci/run`) only for what is not alone on the machine."""
     for item in items:
-        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
+        real = any(item.get_closest_marker(name) for name in ("docker", "browser"))
+        if real and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(ENGINE_TIMEOUT))
+        if not real and not PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.flaky(reruns=0))
 
 
 @pytest.hookimpl(optionalhook=True)
