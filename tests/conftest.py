@@ -39,10 +39,27 @@ ENGINE_TIMEOUT = 1200
 
 
 # Fixtures that start processes, which the machine may hold up: hubs, portals, databases, workers of CasJobs.
-PROCESSES = frozenset(
-    "bare fragile hub hubs limited mailing mocked module_hub moved parts people platform pool portal_only postgresql "
-    "process site strict talkative".split()
-)
+PROCESSES = {
+    "bare",
+    "fragile",
+    "hub",
+    "hubs",
+    "limited",
+    "mailing",
+    "mocked",
+    "module_hub",
+    "moved",
+    "parts",
+    "people",
+    "platform",
+    "pool",
+    "portal_only",
+    "postgresql",
+    "process",
+    "site",
+    "strict",
+    "talkative",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -120,6 +120,9 @@ class Lanes:
 
     def _supply(self) -> None:
         for node, pending in self._pending.items():
+            if node not in self._collections:
+                # It has taken the place of one that crashed, and still looks for the tests.
+                continue
             while not node.shutting_down and len(pending) < 2 and (unit := self._next(node)) is not None:
                 self._waiting.remove(unit)
                 pending += unit[1]

@@ -14,7 +14,8 @@ from tests.support import Platform
 
 @pytest.fixture(scope="package")
 def platform(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[Platform]:
-    yield from deploy(tmp_path_factory.mktemp("platform") / "home")
+    # Half a minute by default: tests wait for the hub to see that a container is gone.
+    yield from deploy(tmp_path_factory.mktemp("platform") / "home", "c.Spawner.poll_interval = 3\n")
 
 
 def deploy(home: Path, configuration: str = "") -> Iterator[Platform]:
