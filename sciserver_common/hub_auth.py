@@ -229,6 +229,13 @@ class ServiceAuth(HubOAuth):
         for check in self._checks.values():
             check.reset = True
 
+    def forget(self, token: str) -> None:
+        """Ask the hub again about a token that this service has ended itself, without waiting for its report."""
+        key = hashlib.sha256(token.encode()).digest()
+        self._answers.pop(key, None)
+        if (check := self._checks.get(key)) is not None:
+            check.reset = True
+
     # -- what HubOAuth's callers use
 
     def get_token(self, handler: web.RequestHandler, in_cookie: bool = True) -> str | None:

@@ -95,6 +95,7 @@ class TokenAPI(Handler):
         if status not in {204, 403}:
             raise Problem(503, NO_HUB, {"Retry-After": RETRY_AFTER})
         # 403: it has ended a moment ago.
+        self.hub.forget(token)
         self.set_status(204)
         self.finish()
 

@@ -462,6 +462,25 @@ async def test_who_goes_away_does_not_take_the_answer_from_the_others(
     assert ((await auth.model(token)) or {})["name"] == "ada"
 
 
+async def test_what_is_forgotten_is_asked_again(platform: HubPlatform, relay: SlowHub, auth: ServiceAuth) -> None:
+    """The answer that is on its way meanwhile is not kept either."""
+    token = (await asyncio.to_thread(platform.new_token, "ada", CASJOBS_QUERY))["token"]
+    assert await auth.model(token)
+    assert await auth.model(token)
+    assert relay.questions == 1
+    auth.forget(token)
+    relay.held.clear()
+    relay.release.clear()
+    asked = asyncio.create_task(auth.model(token))
+    await relay.held.wait()
+    auth.forget(token)
+    relay.release.set()
+    assert await asked
+    assert await auth.model(token)
+    assert relay.questions == 3
+    auth.forget("a token that nobody has seen")
+
+
 async def test_only_digests_of_tokens_are_kept(platform: HubPlatform, auth: ServiceAuth) -> None:
     token = (await asyncio.to_thread(platform.new_token, "ada", CASJOBS_QUERY))["token"]
     unknown = secrets.token_hex(16)
