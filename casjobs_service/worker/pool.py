@@ -16,15 +16,15 @@ from typing import IO, Any
 from traitlets import Bool, Float, Int
 from traitlets.config import LoggingConfigurable
 
-from casjobs_service.catalog import OWN
 from casjobs_service.contexts import ContextSource
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import DIRECTORIES, UserFiles, UserSpace
 from casjobs_service.worker import sandbox
+from casjobs_service.worker.assignment import assignment_of
 from casjobs_service.worker.locks import LockTable
 from casjobs_service.worker.process import Closed, ForkServer, ForkServerGone, WorkerProcess
-from casjobs_service.worker.resting import Resting
+from casjobs_service.worker.resting import PATIENCE, Resting
 from casjobs_service.worker.session import Session
 
 __all__ = ["ContextSource", "UserSpace", "Workers"]
@@ -122,9 +122,9 @@ class Workers(LoggingConfigurable):
     async def stop(self) -> None:
         """End all sessions and workers."""
         self._stopping = True
-        self._resting.end(0)
         if self._forkserver is not None:
             await self._forkserver.stop()
+        await self._resting.stop()
         for wish in self._wanting:
             wish.cancel()
         while self._tasks:
@@ -152,7 +152,7 @@ class Workers(LoggingConfigurable):
     async def take(self, session: Session) -> WorkerProcess:
         """A worker for this session, locked into what the session may see."""
         try:
-            assignment = self._assignment(session)
+            assignment = assignment_of(self, session)
             return await self._kept(assignment) or await self._new(session, assignment)
         except OSError as error:
             self.log.error("A session cannot begin: %s", error)
@@ -163,7 +163,10 @@ class Workers(LoggingConfigurable):
         while (before := await self._resting.take(assignment)) is not None:
             usable = False
             try:
-                usable = await self._assigned(before.process, before.process.assignment)
+                async with asyncio.timeout(PATIENCE):
+                    usable = await self._assigned(before.process, before.process.assignment)
+            except TimeoutError:
+                self.log.error("A worker that was kept does not answer")
             finally:
                 if not usable:
                     self._spawn(self._clean(before))
@@ -219,46 +222,6 @@ class Workers(LoggingConfigurable):
             self._resting.end(self.keep)
         else:
             self._spawn(self._clean(session))
-
-    def _show(self, context: ContextSource, uid: int | None) -> list[int]:
-        """Have the context's files readable under the users' uids; what tells them from others of the same name.
-
-        Those below our own directory, which nobody else can enter, may well be readable for all.
-        """
-        marks = []
-        for path in (context.catalog, context.data):
-            if path is None:
-                continue
-            status = path.stat()
-            marks += [status.st_dev, status.st_ino, status.st_mtime_ns]
-            if uid is not None and not status.st_mode & 0o004:
-                if not path.is_relative_to(self.directory):
-                    self.log.error("The file of the context %s is not readable for all: %s", context.name, path)
-                    raise QueryError(f"The database {context.name} cannot be read at the moment.", Kind.UNAVAILABLE)
-                path.chmod(status.st_mode | 0o444)
-        return marks
-
-    def _assignment(self, session: Session) -> dict[str, Any]:
-        uid = self.files.uid(session.user)
-        return {
-            "user": session.user.id,
-            "uid": uid,
-            "limits": session.limits.to_json(),
-            "text_bytes": self.text_bytes,
-            "session": str(session.directory),
-            "own": {name: str(self.files.directory(session.user, name)) for name in OWN},
-            "contexts": [
-                {
-                    "name": context.name,
-                    "engine": context.engine,
-                    "data": context.data and str(context.data),
-                    "catalog": str(context.catalog),
-                    "folder": context.folder and str(context.folder),
-                    "files": self._show(context, uid),
-                }
-                for context in session.contexts.values()
-            ],
-        }
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel has ended a process because memory ran out, since this was last asked."""

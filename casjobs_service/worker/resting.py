@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from casjobs_service.worker import sandbox
+from casjobs_service.worker.assignment import same
 from casjobs_service.worker.locks import LockTable
 from casjobs_service.worker.process import Closed
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds for a worker to open its new database; most need a hundredth of that."""
-
-
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two assignments differ in nothing but the session's directory."""
-    return {**one, "session": ""} == {**other, "session": ""}
 
 
 @dataclass(eq=False)
@@ -64,6 +60,7 @@ class Resting:
         self._locks = locks
         self._log = log
         self._all: list[Rested] = []
+        self._tasks: set[asyncio.Task[bool]] = set()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -72,6 +69,8 @@ class Resting:
         """Keep the worker of a session that is over for so long."""
         rested = Rested(session, asyncio.ensure_future(self._rest(session)))
         self._all.append(rested)
+        self._tasks.add(rested.ready)
+        rested.ready.add_done_callback(self._tasks.discard)
         session.process.ended.add_done_callback(lambda _: self._drop(rested))
         rested.ready.add_done_callback(lambda _: self._rested(rested, seconds))
 
@@ -99,6 +98,11 @@ class Resting:
         while len(self._all) > most:
             self._drop(self._all[0])
 
+    async def stop(self) -> None:
+        """Keep none."""
+        self.end(0)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def _rest(self, session: Session) -> bool:
         process = session.process
         try:
@@ -113,10 +117,10 @@ class Resting:
             if not sandbox.room(process.pid, session.limits):
                 return False
             await asyncio.to_thread(_empty, session.directory)
-        except (Closed, TimeoutError):
-            return False
-        except OSError as error:
-            self._log.error("A worker cannot be kept: %s", error)
+        except Exception as error:
+            # Many of them, where it has been killed meanwhile.
+            if not (isinstance(error, Closed) or process.ended.done()):
+                self._log.error("A worker cannot be kept: %r", error)
             return False
         return True
 

@@ -25,7 +25,7 @@ from casjobs_service.contexts import ContextSource
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.worker import kernel, seccomp
 from casjobs_service.worker.session import Session, WorkerLost
-from tests.casjobs.worker_support import ALICE, BOB, LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import ALICE, BEFORE, BOB, LIMITS, Bench, bench, collect, make_context, query
 
 SECRET = "a password in the service's environment"
 
@@ -303,9 +303,15 @@ def remote_context(directory: Path) -> ContextSource:
     return ContextSource("Remote", "postgresql", home, None, home / "catalog.json")
 
 
-@pytest.fixture(scope="module")
-async def session(pool: Bench) -> AsyncIterator[Session]:
+@pytest.fixture(scope="module", params=["new", "reused"])
+async def session(request: pytest.FixtureRequest, pool: Bench) -> AsyncIterator[Session]:
+    if request.param == "reused":
+        async with pool.workers.session(ALICE, LIMITS, pool.contexts) as before:
+            await collect(before, query(BEFORE))
+    else:
+        pool.workers._resting.end(0)
     async with pool.workers.session(ALICE, LIMITS, pool.contexts) as made:
+        assert (made.process.sessions > 1) == (request.param == "reused")
         (made.directory / "secret").write_text("in the session's own directory")
         yield made
 
