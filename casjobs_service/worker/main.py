@@ -1,4 +1,4 @@
-"""A worker: one process, one session of one user."""
+"""A worker: one process, one session at a time, all of one user."""
 
 from __future__ import annotations
 
@@ -213,7 +213,8 @@ class Worker:
             return Script(self, request).run()
         if (action := REQUESTS.get(request.get("do", ""))) is None:
             raise QueryError(f"A worker cannot do {request.get('do')}.", Kind.INTERNAL)
-        self.open()
+        if action is not tables.convert:  # which needs no engine, and may follow a query of any dialect
+            self.open()
         try:
             return action(self, request)
         finally:

@@ -73,7 +73,8 @@ class Workers(LoggingConfigurable):
     keep = Int(
         4,
         help="""Workers that stay for a while after a query, for the next one of the same user that may see the same
-        databases; 0 for none. They count among `max_workers`, and leave when somebody else needs their place.""",
+        databases; 0 for none. They count among `max_workers`, and leave when somebody else needs their place. None
+        stay where Landlock locks queries in.""",
     ).tag(config=True)
     keep_seconds = Float(5.0, help="How long such a worker stays. Seconds.").tag(config=True)
     keep_sessions = Int(50, help="After so many queries, a worker is not used for another one.").tag(config=True)
@@ -216,8 +217,10 @@ class Workers(LoggingConfigurable):
         """The session is over: its locks are free, its directory is emptied, and its worker is kept or dies."""
         worker = session.process
         used_up = worker.ended.done() or worker.sessions >= self.keep_sessions
-        # Nobody may have to wait for a place.
-        if session.sound and not used_up and not self._stopping and not self._slots.locked():
+        # DuckDB ends the process when it is to open a database and may see the kernel's files, but not read them.
+        able = self.protections()["files"] != sandbox.LANDLOCK
+        # And nobody may have to wait for a place.
+        if session.sound and able and not used_up and not self._stopping and not self._slots.locked():
             self._resting.add(session, self.keep_seconds)
             self._resting.end(self.keep)
         else:

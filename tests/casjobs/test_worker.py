@@ -19,7 +19,7 @@ from casjobs_service.results import FORMATS, open_spool
 from tests.casjobs.worker_support import BOB, LIMITS, Bench, bench, collect, make_context, query
 
 
-@pytest.fixture(scope="module", params=["new", "reused"])
+@pytest.fixture(scope="module", params=AGES)
 async def pool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     directory = tmp_path_factory.mktemp("casjobs")
     reused = request.param == "reused"

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,10 @@ class ProbedWorkers(Workers):
 
 BEFORE = "DECLARE @before INT = 1; SELECT 7 AS a INTO #before; SELECT a FROM #before WHERE a > @before"
 """What a worker has run that is not new any more."""
+
+
+AGES = ("new", "reused") if os.geteuid() == 0 else ("new",)
+"""Of workers; none is used again where there are no mounts."""
 
 
 class Bench:
