@@ -16,7 +16,7 @@ import pytest
 
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.results import FORMATS, open_spool
-from tests.casjobs.worker_support import BOB, LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import AGES, BOB, LIMITS, Bench, bench, collect, make_context, query
 
 
 @pytest.fixture(scope="module", params=AGES)

@@ -11,7 +11,7 @@ import pytest
 
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import MEGABYTE
-from tests.casjobs.worker_support import LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import AGES, LIMITS, Bench, bench, collect, make_context, query
 
 
 @pytest.fixture(scope="module", params=AGES)
