@@ -606,7 +606,7 @@ CONFINED = """
 import asyncio, json, sys, tempfile
 from pathlib import Path
 from tests.casjobs import test_isolation as t
-from tests.casjobs.worker_support import AGES, ALICE, BOB, LIMITS, bench, make_context, query, collect
+from tests.casjobs.worker_support import ALICE, BOB, LIMITS, bench, make_context, query, collect
 
 async def main():
     home = Path(sys.argv[1])
