@@ -49,13 +49,6 @@ class Stoppable(Protocol):
         """End it; `why` goes into the job's record."""
 
 
-def renice(pid: int, nice: int) -> None:
-    """Set the niceness of all threads of a process; does nothing if it has ended, or may not be changed."""
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
-
-
 class Scheduler(LoggingConfigurable):
     """Runs long jobs: in turn between users, again after a crash, with results that are kept.
 
@@ -293,7 +286,7 @@ class Scheduler(LoggingConfigurable):
             return False if taken else None
         job.seconds = seconds
         run = Run(job, user, self.terms, outcome)
-        renice(session.process.pid, self.nice)
+        session.renice(self.nice)
         self._launch(run, run.go_on(stack, session, feed))
         return True
 

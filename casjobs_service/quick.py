@@ -18,7 +18,7 @@ from casjobs_service.feed import Event, Feed, Outcome, closing
 from casjobs_service.limits import Limits
 from casjobs_service.models import Job, JobKind, Status, User, cancelled, now
 from casjobs_service.places import Busy, Places
-from casjobs_service.queue import Scheduler, renice
+from casjobs_service.queue import Scheduler
 from casjobs_service.run import request, settle, verdict
 from casjobs_service.store import StoreError
 from casjobs_service.worker.pool import UserSpace
@@ -313,7 +313,7 @@ class Quick(LoggingConfigurable):
                 session: Session = await line.stack.enter_async_context(opening)
         except TimeoutError:
             raise Busy("The server is too busy to begin with the query.", 503, 30) from None
-        slow = asyncio.get_running_loop().call_later(self.slow_seconds, renice, session.process.pid, self.slow_nice)
+        slow = asyncio.get_running_loop().call_later(self.slow_seconds, session.renice, self.slow_nice)
         line.stack.callback(slow.cancel)
         return session
 

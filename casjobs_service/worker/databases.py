@@ -65,6 +65,11 @@ class SessionDatabases:
             self._catalogs[key] = catalog
         return self._catalogs.get(key)
 
+    def begin(self) -> None:
+        """For another session with the same databases: forget what another one may have changed meanwhile."""
+        for name in self._spelling:
+            self._catalogs.pop(name, None)
+
     def forget(self, database: str) -> None:
         """What is known of it may no longer be so."""
         self._catalogs.pop(database.lower(), None)

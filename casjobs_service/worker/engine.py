@@ -105,9 +105,20 @@ class Engine:
         if self._settings == settings:
             return
         if self._settings is not None:
-            self._connection.close()
-            self._connect()
+            self.renew()
+        self.arrange(limits, temporary, files, folders, settings)
         self._settings = dict(settings)
+        self.preset({"enable_external_access": "false", "lock_configuration": "true"})
+
+    def arrange(
+        self,
+        limits: Limits,
+        temporary: Path,
+        files: Iterable[Path],
+        folders: Iterable[Path],
+        settings: Mapping[str, str],
+    ) -> None:
+        """Set all that `configure` will ask for, and lock nothing yet."""
         paths = ", ".join(literal(f"{file}{suffix}") for file in files for suffix in SUFFIXES)
         directories = ", ".join(literal(str(folder)) for folder in folders)
         values = {
@@ -116,12 +127,17 @@ class Engine:
             "threads": str(limits.threads),
             "allowed_paths": f"[{paths}]",
             "allowed_directories": f"[{directories}]",
-            "enable_external_access": "false",
-            "lock_configuration": "true",
         }
         for name in self._set.keys() - values.keys():
             self._connection.execute(f"RESET {name}")
+            del self._set[name]
         self.preset(values)
+
+    def renew(self) -> None:
+        """Close the database and all that is attached to it, and open another one, in which nothing is set yet."""
+        self._connection.close()
+        self._settings = None
+        self._connect()
 
     def preset(self, values: Mapping[str, str]) -> None:
         """Set what is not so already: each costs a fifth of a millisecond.

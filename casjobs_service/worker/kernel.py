@@ -73,6 +73,12 @@ def prctl(option: int, *values: int) -> None:
     _checked(_libc.prctl(option, *longs), f"prctl {option}")
 
 
+def trim() -> None:
+    """Give memory that is free back to the system."""
+    if hasattr(_libc, "malloc_trim"):  # not in musl
+        _libc.malloc_trim(0)
+
+
 def die_with_parent(signal: int) -> None:
     """The kernel sends this process `signal` when the thread that forked it ends.
 

@@ -1,4 +1,4 @@
-"""A worker: one process, one session of one user."""
+"""A worker: one process, one session at a time, all of one user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import DIRECTORIES
 from casjobs_service.plan import Statement, Upload
-from casjobs_service.worker import sandbox, tables
+from casjobs_service.worker import kernel, sandbox, tables
 from casjobs_service.worker.databases import READ, Place, SessionDatabases
 from casjobs_service.worker.engine import Engine
 from casjobs_service.worker.explain import explain
@@ -25,7 +25,7 @@ from casjobs_service.worker.failures import explained
 from casjobs_service.worker.link import Link
 from casjobs_service.worker.preload import LateImports
 from casjobs_service.worker.protocol import Channel, Closed
-from casjobs_service.worker.script import Script
+from casjobs_service.worker.script import DIALECT, Script
 from casjobs_service.worker.warm import warm
 
 UPLOAD_ROWS = 100_000
@@ -52,7 +52,7 @@ def run(descriptor: int, settings: dict[str, Any]) -> None:
             channel.send({"event": "failed", "text": traceback.format_exc()})
             return
         channel.send({"event": "assigned"})
-        Worker(channel, engine, limits, places, own, session, folders, assignment["text_bytes"]).serve()
+        Worker(channel, engine, limits, places, own, session, folders, assignment["text_bytes"]).serve(assignment)
     except Closed:
         os._exit(0)
 
@@ -101,7 +101,7 @@ REQUESTS: dict[str, Callable[[Worker, dict[str, Any]], dict[str, Any]]] = {
 
 
 class Worker:
-    """Serves the requests of a session."""
+    """Serves the requests of a session, and then perhaps those of another one that may see exactly the same."""
 
     def __init__(
         self,
@@ -120,28 +120,54 @@ class Worker:
         self.text_bytes = text_bytes
         self.link = Link(channel, engine.interrupt)
         self.databases = SessionDatabases(engine, self.link, places, own)
-        self._files = [self.databases.file(name) for name in own] + [place.data for place in places if place.data]
-        self._folders = folders
+        files = [self.databases.file(name) for name in own] + [place.data for place in places if place.data]
+        self._arrangement = (limits, session / "temporary", files, folders)
 
-    def serve(self) -> None:
+    def serve(self, assignment: dict[str, Any]) -> None:
         """Until the service ends it."""
         self.link.start()
         late = LateImports()
         sys.meta_path.append(late)
         while True:
-            request = self.link.next_request()["request"]
+            message = self.link.next_request()
+            match message["do"]:
+                case "run":
+                    self._run(message["request"], late)
+                case "rest":
+                    self._rest()
+                case "assign":
+                    same = message == assignment
+                    self.link.send({"event": "assigned"} if same else {"event": "failed", "text": "not the same"})
+
+    def _run(self, request: dict[str, Any], late: LateImports) -> None:
+        try:
             try:
-                try:
-                    done = self._do(request)
-                finally:
-                    self._tell(late)
-            except Exception as error:
-                failure = self.link.cancelled or explained(error, self.limits)
-                if failure.kind is Kind.INTERNAL:
-                    self.link.send({"event": "log", "text": traceback.format_exc()})
-                self.link.send({"event": "error", "error": failure.to_json()})
-            else:
-                self.link.send({"event": "done", **done})
+                done = self._do(request)
+            finally:
+                self._tell(late)
+        except Exception as error:
+            failure = self.link.cancelled or explained(error, self.limits)
+            if failure.kind is Kind.INTERNAL:
+                self.link.send({"event": "log", "text": traceback.format_exc()})
+            self.link.send({"event": "error", "error": failure.to_json()})
+        else:
+            self.link.send({"event": "done", **done})
+
+    def _rest(self) -> None:
+        """Have nothing left of the session, and be as ready as can be for the next."""
+        try:
+            self.engine.renew()
+            # The engine closes its files with the last reference to any of its results.
+            if number := sandbox.open_files():
+                raise RuntimeError(f"{number} files are open after the end of a session")
+            self.databases.begin()
+            self.engine.arrange(*self._arrangement, ENGINE_SETTINGS[DIALECT])
+            pa.default_memory_pool().release_unused()
+            kernel.trim()
+        except Exception:
+            self.link.send({"event": "failed", "text": traceback.format_exc()})
+            os._exit(1)
+        self.link.send({"event": "rested"})
 
     def _tell(self, late: LateImports) -> None:
         if late.names:
@@ -150,8 +176,7 @@ class Worker:
 
     def open(self, dialect: str = "") -> None:
         """Have the engine ready for statements that were written in this dialect, and closed for everything else."""
-        settings = ENGINE_SETTINGS.get(dialect, {})
-        self.engine.configure(self.limits, self.session / "temporary", self._files, self._folders, settings)
+        self.engine.configure(*self._arrangement, ENGINE_SETTINGS.get(dialect, {}))
 
     def remote(self, statement: Statement) -> pa.RecordBatchReader:
         """Rows of a statement for an engine that is reached by network: the service asks it."""
@@ -188,7 +213,8 @@ class Worker:
             return Script(self, request).run()
         if (action := REQUESTS.get(request.get("do", ""))) is None:
             raise QueryError(f"A worker cannot do {request.get('do')}.", Kind.INTERNAL)
-        self.open()
+        if action is not tables.convert:  # which needs no engine, and may follow a query of any dialect
+            self.open()
         try:
             return action(self, request)
         finally:

@@ -16,14 +16,15 @@ from typing import IO, Any
 from traitlets import Bool, Float, Int
 from traitlets.config import LoggingConfigurable
 
-from casjobs_service.catalog import OWN
 from casjobs_service.contexts import ContextSource
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.mydb import DIRECTORIES, UserFiles, UserSpace
 from casjobs_service.worker import sandbox
+from casjobs_service.worker.assignment import assignment_of
 from casjobs_service.worker.locks import LockTable
 from casjobs_service.worker.process import Closed, ForkServer, ForkServerGone, WorkerProcess
+from casjobs_service.worker.resting import PATIENCE, Resting
 from casjobs_service.worker.session import Session
 
 __all__ = ["ContextSource", "UserSpace", "Workers"]
@@ -36,7 +37,7 @@ ATTEMPTS = 5
 
 
 class Workers(LoggingConfigurable):
-    """Makes worker processes ready ahead of time and hands them out, one for each session.
+    """Makes worker processes ready ahead of time and hands them out, each to one session at a time.
 
     Parameters
     ----------
@@ -69,6 +70,14 @@ class Workers(LoggingConfigurable):
     kill_seconds = Float(
         0.5, help="Seconds after which a cancelled query that has not ended by itself is killed."
     ).tag(config=True)
+    keep = Int(
+        4,
+        help="""Workers that stay for a while after a query, for the next one of the same user that may see the same
+        databases; 0 for none. They count among `max_workers`, and leave when somebody else needs their place. None
+        stay where Landlock locks queries in.""",
+    ).tag(config=True)
+    keep_seconds = Float(5.0, help="How long such a worker stays. Seconds.").tag(config=True)
+    keep_sessions = Int(50, help="After so many queries, a worker is not used for another one.").tag(config=True)
     nice_warm = Int(10, help="Niceness of workers while they get ready, so that queries go first.").tag(config=True)
 
     def __init__(self, directory: Path, **traits: Any) -> None:
@@ -81,6 +90,7 @@ class Workers(LoggingConfigurable):
         self._forkserver_lock = asyncio.Lock()
         self._slots = asyncio.Semaphore(self.max_workers)
         self._idle: deque[WorkerProcess] = deque()
+        self._resting = Resting(lambda session: self._spawn(self._clean(session)), self.locks, self.log)
         self._starting = 0
         self._young: set[WorkerProcess] = set()
         self._wanting: deque[asyncio.Future[WorkerProcess]] = deque()
@@ -115,6 +125,7 @@ class Workers(LoggingConfigurable):
         self._stopping = True
         if self._forkserver is not None:
             await self._forkserver.stop()
+        await self._resting.stop()
         for wish in self._wanting:
             wish.cancel()
         while self._tasks:
@@ -123,7 +134,7 @@ class Workers(LoggingConfigurable):
             self._lock_file.close()
 
     def session(self, user: UserSpace, limits: Limits, contexts: Sequence[ContextSource]) -> Session:
-        """A session for ``async with``, which waits for a free worker, and kills it at the end."""
+        """A session for ``async with``, which waits for a free worker."""
         return Session(self, user, limits, contexts, self.directory / "sessions" / uuid.uuid4().hex)
 
     def protections(self) -> dict[str, Any]:
@@ -131,81 +142,89 @@ class Workers(LoggingConfigurable):
         return self._forkserver.protections if self._forkserver else sandbox.protections()
 
     def state(self) -> dict[str, int]:
-        """Figures for the operator: workers that wait, that get ready, and sessions that wait for one."""
-        return {"warm": len(self._idle), "starting": self._starting, "waiting": len(self._wanting)}
+        """Figures for the operator: workers that wait, that get ready, that are kept; sessions that wait for one."""
+        return {
+            "warm": len(self._idle),
+            "starting": self._starting,
+            "kept": len(self._resting),
+            "waiting": len(self._wanting),
+        }
 
     async def take(self, session: Session) -> WorkerProcess:
         """A worker for this session, locked into what the session may see."""
+        try:
+            assignment = assignment_of(self, session)
+            return await self._kept(assignment) or await self._new(session, assignment)
+        except OSError as error:
+            self.log.error("A session cannot begin: %s", error)
+            raise unavailable() from error
+
+    async def _kept(self, assignment: dict[str, Any]) -> WorkerProcess | None:
+        """A worker that has served the same before; it has its place already."""
+        while (before := await self._resting.take(assignment)) is not None:
+            usable = False
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    usable = await self._assigned(before.process, before.process.assignment)
+            except TimeoutError:
+                self.log.error("A worker that was kept does not answer")
+            finally:
+                if not usable:
+                    self._spawn(self._clean(before))
+            if usable:
+                return before.process
+        return None
+
+    async def _new(self, session: Session, assignment: dict[str, Any]) -> WorkerProcess:
+        """A worker that has served nobody."""
+        if self._slots.locked():
+            self._resting.end(max(0, len(self._resting) - 1))
         await self._slots.acquire()
         try:
             self.files.make_private(session.directory, session.user)
             self._limits = session.limits
-            assignment = {"do": "assign", **self._assignment(session)}
             for _ in range(ATTEMPTS):
                 worker = await self._ready_worker()
-                assigned = False
-                try:
-                    worker.send(assignment)
-                    # One that has died while it waited: there are others.
-                    with contextlib.suppress(Closed):
-                        message = await worker.receive()
-                        assigned = isinstance(message, dict) and message.get("event") == "assigned"
-                        if assigned:
-                            return worker
-                        self.log.error("A worker could not be locked in: %s", message)
-                finally:
-                    # Also if whoever wanted it has gone meanwhile: it can serve nobody else.
-                    if not assigned:
-                        worker.kill()
+                if await self._assigned(worker, assignment):
+                    return worker
             self.log.error("%s workers in turn could not be locked in", ATTEMPTS)
             raise unavailable()
-        except BaseException as error:
+        except BaseException:
             self._slots.release()
             await asyncio.to_thread(shutil.rmtree, session.directory, ignore_errors=True)
-            if isinstance(error, OSError):
-                self.log.error("A session cannot begin: %s", error)
-                raise unavailable() from error
             raise
 
+    async def _assigned(self, worker: WorkerProcess, assignment: dict[str, Any]) -> bool:
+        """Whether the worker is locked in for this assignment now; it is killed otherwise."""
+        assigned = False
+        try:
+            worker.send({"do": "assign", **assignment})
+            # One that has died while it waited: there are others.
+            with contextlib.suppress(Closed):
+                message = await worker.receive()
+                assigned = isinstance(message, dict) and message.get("event") == "assigned"
+                if not assigned:
+                    self.log.error("A worker could not be locked in: %s", message)
+        finally:
+            # Also if whoever wanted it has gone meanwhile: it can serve nobody else.
+            if not assigned:
+                worker.kill()
+        worker.assignment = assignment
+        worker.sessions += 1
+        return assigned
+
     def give_back(self, session: Session) -> None:
-        """The session is over: its worker dies, its locks are free, its directory goes."""
-        self._spawn(self._clean(session))
-
-    def _show(self, context: ContextSource) -> None:
-        """Have the context's files readable under the users' uids.
-
-        Those below our own directory, which nobody else can enter, may well be readable for all.
-        """
-        for path in (context.catalog, context.data):
-            if path is not None and not (mode := path.stat().st_mode) & 0o004:
-                if not path.is_relative_to(self.directory):
-                    self.log.error("The file of the context %s is not readable for all: %s", context.name, path)
-                    raise QueryError(f"The database {context.name} cannot be read at the moment.", Kind.UNAVAILABLE)
-                path.chmod(mode | 0o444)
-
-    def _assignment(self, session: Session) -> dict[str, Any]:
-        uid = self.files.uid(session.user)
-        if uid is not None:
-            for context in session.contexts.values():
-                self._show(context)
-        return {
-            "user": session.user.id,
-            "uid": uid,
-            "limits": session.limits.to_json(),
-            "text_bytes": self.text_bytes,
-            "session": str(session.directory),
-            "own": {name: str(self.files.directory(session.user, name)) for name in OWN},
-            "contexts": [
-                {
-                    "name": context.name,
-                    "engine": context.engine,
-                    "data": context.data and str(context.data),
-                    "catalog": str(context.catalog),
-                    "folder": context.folder and str(context.folder),
-                }
-                for context in session.contexts.values()
-            ],
-        }
+        """The session is over: its locks are free, its directory is emptied, and its worker is kept or dies."""
+        worker = session.process
+        used_up = worker.ended.done() or worker.sessions >= self.keep_sessions
+        # DuckDB ends the process when it is to open a database and may see the kernel's files, but not read them.
+        able = self.protections()["files"] != sandbox.LANDLOCK
+        # And nobody may have to wait for a place.
+        if session.sound and able and not used_up and not self._stopping and not self._slots.locked():
+            self._resting.add(session, self.keep_seconds)
+            self._resting.end(self.keep)
+        else:
+            self._spawn(self._clean(session))
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel has ended a process because memory ran out, since this was last asked."""

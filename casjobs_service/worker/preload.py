@@ -60,6 +60,9 @@ def preload() -> None:
             # Programs.
             if not module.name.endswith("__main__") and module.name not in _ELSEWHERE:
                 importlib.import_module(module.name)
+    # Arrow's allocator reserves a gigabyte of addresses when it is first used. Before the limits are set, so that they
+    # mean the same in each worker.
+    importlib.import_module("pyarrow").array([0])
 
 
 class _Absent(importlib.abc.MetaPathFinder):

@@ -49,6 +49,10 @@ class WorkerProcess:
 
     Attributes
     ----------
+    assignment
+        What it is locked in for; empty before.
+    sessions
+        How many it has served, or serves.
     ended
         Done when the process is dead. Its result is the status of `os.waitpid`, or None if nobody can know it.
     """
@@ -58,6 +62,8 @@ class WorkerProcess:
         self._pidfd = pidfd
         self._reader = reader
         self._writer = writer
+        self.assignment: dict[str, Any] = {}
+        self.sessions = 0
         self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
     async def receive(self) -> dict[str, Any] | bytes:
@@ -82,11 +88,15 @@ class WorkerProcess:
 
     def urge(self) -> None:
         """Somebody waits for it: no longer behind all others on the processor. Only root may say so."""
-        if os.geteuid() == 0 and not self.ended.done():
-            # Each thread has its own.
-            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        if os.geteuid() == 0:
+            self.renice(0)
+
+    def renice(self, nice: int) -> None:
+        """Set the niceness of all its threads; does nothing if it has ended, or may not be changed."""
+        if not self.ended.done():
+            with contextlib.suppress(OSError):
                 for thread in os.listdir(f"/proc/{self.pid}/task"):  # noqa: PTH208
-                    os.setpriority(os.PRIO_PROCESS, int(thread), 0)
+                    os.setpriority(os.PRIO_PROCESS, int(thread), nice)
 
     def set_ended(self, status: int | None) -> None:
         """The process is dead."""

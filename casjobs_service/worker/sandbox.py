@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +34,8 @@ SLACK = 64 * MEGABYTE
 OPEN_FILES = 1024
 PROCESSES = 1024
 """Threads of all queries of one user."""
+SECONDS = 60
+"""Processor time beside what the query's wall time allows."""
 
 
 FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
@@ -171,10 +175,10 @@ def _set_nice(thread: int, nice: int) -> None:
         pass
 
 
-def _memory() -> tuple[int, int]:
-    """Address space and private memory of this process, bytes."""
+def _memory(process: int | str = "self") -> tuple[int, int]:
+    """Address space and private memory of a process, bytes."""
     found = {}
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
         key, _, value = line.partition(":")
         if key in ("VmSize", "VmData"):
             found[key] = int(value.split()[0]) * 1024
@@ -185,7 +189,7 @@ def _limit(limits: Limits, base: tuple[int, int], *, processes: bool) -> None:
     size, data = base
     memory = limits.memory + HEADROOM
     # The wall clock is the service's business; this is for a worker that nobody watches any more.
-    seconds = int(limits.seconds * limits.threads) + 60
+    seconds = int(limits.seconds * limits.threads) + SECONDS
     file = max(limits.temp, limits.quota, limits.scratch, limits.result) + SLACK
     for kind, soft, hard in (
         (resource.RLIMIT_CORE, 0, 0),
@@ -205,6 +209,35 @@ def _limit(limits: Limits, base: tuple[int, int], *, processes: bool) -> None:
         resource.setrlimit(kind, (soft, hard))
     # A write beyond the limit is an error of the call, which the engine reports, not the end of the process.
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def room(pid: int, limits: Limits) -> bool:
+    """Whether a worker that has served a query could serve another one with the same limits.
+
+    The kernel counts for the whole life of a process, and what it has set cannot be raised. So a worker is used again
+    only while it has used little of what is set beside a query's own share.
+    """
+    most = {}
+    # Not prlimit(2): root without CAP_SYS_RESOURCE may not ask it about others.
+    for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+        if line.startswith(("Max cpu time", "Max data size")):
+            most[line[4:7]] = float(line.split()[3].replace("unlimited", "inf"))
+    # utime and stime; the name before may have spaces.
+    used = sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return (
+        most["cpu"] - used / os.sysconf("SC_CLK_TCK") >= int(limits.seconds * limits.threads) + SECONDS / 2
+        and most["dat"] - _memory(pid)[1] >= limits.memory + HEADROOM * 3 // 4
+    )
+
+
+def open_files() -> int:
+    """How many files this process has open, without pipes and devices."""
+    most = min(OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    poll = select.poll()
+    for descriptor in range(most):
+        poll.register(descriptor, 0)
+    closed = {descriptor for descriptor, _ in poll.poll(0)}
+    return sum(stat.S_ISREG(os.fstat(descriptor).st_mode) for descriptor in set(range(most)) - closed)
 
 
 def probe() -> dict[str, Any]:

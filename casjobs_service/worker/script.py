@@ -98,6 +98,8 @@ class Script:
                 send(self._link, pieces, output.media_type, wish.get("compression") or "")
         finally:
             stop.set()
+            # What it has to say belongs before the event ``done``.
+            reporter.join()
             self._databases.release()
         return {"rows": self._rows}
 

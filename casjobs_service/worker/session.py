@@ -34,7 +34,7 @@ class Session:
     Attributes
     ----------
     directory
-        Working directory of the session; the worker sees it, and it goes with the session.
+        Working directory of the session; the worker sees it, and what is in it goes with the session.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Session:
         self.limits = limits
         self.contexts = {context.name: context for context in contexts}
         self.directory = directory
+        self._spoilt = False
         self._process: WorkerProcess | None = None
         self._left = limits.seconds
         self._reason: QueryError | None = None
@@ -55,14 +56,21 @@ class Session:
 
     async def __aenter__(self) -> Self:
         self._process = await self._workers.take(self)
+        self.directory = Path(self._process.assignment["session"])
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for task in list(self._tasks):
+            self._spoilt = True
             task.cancel()
         self._workers.give_back(self)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing but requests that have ended well has happened to the worker."""
+        return not self._spoilt and self._idle.is_set()
 
     @property
     def process(self) -> WorkerProcess:
@@ -84,12 +92,15 @@ class Session:
         if self._reason is not None:
             raise self._reason
         self._idle.clear()
+        done = False
         try:
             self.process.send({"do": "run", "request": request})
             while True:
                 message = await self._next()
                 if isinstance(message, dict):
                     match message.get("event"):
+                        case "done":
+                            done = True
                         case "error":
                             raise self._reason or QueryError.from_json(message["error"])
                         case "ask":
@@ -111,10 +122,18 @@ class Session:
                 if isinstance(message, dict) and message.get("event") == "done":
                     return
         finally:
+            self._spoilt = self._spoilt or not done
             self._idle.set()
+
+    def renice(self, nice: int) -> None:
+        """Set the niceness of the worker."""
+        # Not everybody may set it back.
+        self._spoilt = True
+        self.process.renice(nice)
 
     async def cancel(self, kind: Kind, message: str) -> None:
         """End the session; `run` raises this reason, unless it has ended before. Takes less than a second."""
+        self._spoilt = True
         if self._reason is None:
             self._reason = QueryError(message, kind)
             for task in self._tasks - {asyncio.current_task()}:

@@ -26,7 +26,7 @@ from casjobs_service.contexts import ContextSource
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.worker import kernel, seccomp
 from casjobs_service.worker.session import Session, WorkerLost
-from tests.casjobs.worker_support import ALICE, BOB, LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import AGES, ALICE, BEFORE, BOB, LIMITS, Bench, bench, collect, make_context, query
 
 SECRET = "a password in the service's environment"
 
@@ -304,9 +304,15 @@ def remote_context(directory: Path) -> ContextSource:
     return ContextSource("Remote", "postgresql", home, None, home / "catalog.json")
 
 
-@pytest.fixture(scope="module")
-async def session(pool: Bench) -> AsyncIterator[Session]:
+@pytest.fixture(scope="module", params=AGES)
+async def session(request: pytest.FixtureRequest, pool: Bench) -> AsyncIterator[Session]:
+    if request.param == "reused":
+        async with pool.workers.session(ALICE, LIMITS, pool.contexts) as before:
+            await collect(before, query(BEFORE))
+    else:
+        pool.workers._resting.end(0)
     async with pool.workers.session(ALICE, LIMITS, pool.contexts) as made:
+        assert (made.process.sessions > 1) == (request.param == "reused")
         (made.directory / "secret").write_text("in the session's own directory")
         yield made
 
@@ -612,6 +618,10 @@ async def main():
         made = (await pool.query("SELECT TOP 5 objID INTO MyDB.own FROM Sky.Stars; SELECT count(*) FROM own")).rows
         async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session, \\
                    pool.workers.session(ALICE, LIMITS, pool.contexts) as other:
+            assert session.process.sessions == 1, "no second database can be opened"
+            await collect(other, query("SELECT 1 AS a", output={"spool": True}))
+            again = await collect(other, {"do": "convert", "spools": ["result-1.arrow"], "output": {"format": "csv"}})
+            assert again.data == b"a\\n1\\n"
             names = {"OUTER": str(home), "BOBS": str(pool.workers.files.file(BOB, "MyDB")), "NEW": "/tmp/new",
                      "SESSIONS": str(home / "sessions"), "OWN": str(session.directory),
                      "CONTEXT": [str(context.catalog), str(context.data)]}

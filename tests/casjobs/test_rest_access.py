@@ -171,9 +171,12 @@ def test_somebody_who_leaves_a_group(platform: CasJobsPlatform) -> None:
     platform.join("linus", "insiders")
     linus = platform.client("linus")
     assert linus.call("GET", "contexts/Secret").status_code == 200
+    assert linus.csv("select count(*) as n from Secret.Stars", "MyDB") == "n\n1000\n"
     removed = platform.hub_api("DELETE", "/groups/insiders/users", json={"users": ["linus"]})
     assert removed.status_code == 200
     wait_until(lambda: linus.call("GET", "contexts/Secret").status_code == 404, limit=10, what="linus is out")
+    # Also in the worker that has just read it.
+    assert linus.query("select count(*) as n from Secret.Stars", "MyDB").json()["Error Type"] == "name"
 
 
 def test_a_revoked_token(platform: CasJobsPlatform) -> None:

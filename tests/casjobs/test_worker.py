@@ -16,13 +16,15 @@ import pytest
 
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.results import FORMATS, open_spool
-from tests.casjobs.worker_support import ALICE, BOB, LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import AGES, BOB, LIMITS, Bench, bench, collect, make_context, query
 
 
-@pytest.fixture(scope="module")
-async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+@pytest.fixture(scope="module", params=AGES)
+async def pool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     directory = tmp_path_factory.mktemp("casjobs")
-    async with bench(directory, [make_context(directory, "Sky")]) as made:
+    reused = request.param == "reused"
+    traits = {} if reused else {"keep": 0}
+    async with bench(directory, [make_context(directory, "Sky")], reused=reused, **traits) as made:
         yield made
 
 
@@ -59,7 +61,7 @@ async def test_in_its_own_dialect_the_engine_compares_as_it_does(pool: Bench) ->
     text = "SELECT count(*) AS n FROM Sky.Stars WHERE class = '{}'"
     assert await pool.rows(text.format("galaxy"), dialect="duckdb") == [[0]]
     assert await pool.rows(text.format("GALAXY"), dialect="duckdb") == [[5000]]
-    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+    async with pool.session() as session:
         for dialect, number in (("tsql", 5000), ("duckdb", 0), ("tsql", 5000)):
             answer = await collect(session, query(text.format("galaxy"), dialect=dialect))
             assert answer.rows == [[number]]
@@ -71,7 +73,7 @@ async def test_every_format_can_be_made_inside_the_sandbox(pool: Bench, caplog: 
         "CAST('2020-01-02T03:04:05' AS DATETIME) AS t, CAST(id AS DECIMAL(12,3)) AS d, CAST(NULL AS INT) AS nothing "
         "FROM Sky.Huge"
     )
-    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+    async with pool.session() as session:
         for name, format in FORMATS.items():
             for compression in ("gzip", "zstd", "identity") if name == "ndjson" else ("identity",):
                 wish = {"format": name, "compression": compression}
@@ -138,7 +140,7 @@ async def test_columns_may_have_the_same_name(pool: Bench) -> None:
 
 
 async def test_results_can_be_kept_and_formatted_later(pool: Bench) -> None:
-    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+    async with pool.session() as session:
         kept = await collect(session, query("SELECT 1 AS a; SELECT 'x' AS b", output={"spool": True}))
         assert kept.data == b""
         assert [event["index"] for event in kept.named("result")] == [1, 2]
@@ -152,7 +154,7 @@ async def test_results_can_be_kept_and_formatted_later(pool: Bench) -> None:
 
 
 async def test_an_error_before_the_first_bytes_comes_without_any(pool: Bench) -> None:
-    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+    async with pool.session() as session:
         events = []
         error = None
         try:
@@ -243,7 +245,7 @@ async def test_a_result_too_large_is_an_error_and_not_cut(pool: Bench) -> None:
 async def test_progress_is_told(pool: Bench) -> None:
     text = "SELECT 1 AS a; SELECT count(*) AS n FROM Sky.Huge a JOIN Sky.Huge b ON a.h % 100 = b.h % 101"
     async with (
-        pool.workers.session(ALICE, LIMITS, pool.contexts) as session,
+        pool.session() as session,
         contextlib.aclosing(session.run(query(text))) as events,
     ):
         told = [event async for event in until_progress(events, 2)]
@@ -263,7 +265,7 @@ async def until_progress(events: AsyncIterator[dict[str, Any] | bytes], number: 
 
 async def test_a_large_result_is_streamed(pool: Bench) -> None:
     """The client has the beginning while the query runs, and the worker's memory stays small."""
-    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+    async with pool.session() as session:
         sizes, total = [], 0
         async for event in session.run(
             query("SELECT id, h, h AS i, h AS j FROM Sky.Huge", output={"format": "arrow"})

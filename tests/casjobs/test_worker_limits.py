@@ -12,13 +12,15 @@ import pytest
 
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import MEGABYTE
-from tests.casjobs.worker_support import ALICE, LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import AGES, LIMITS, Bench, bench, collect, make_context, query
 
 
-@pytest.fixture(scope="module")
-async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
+@pytest.fixture(scope="module", params=AGES)
+async def pool(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     directory = tmp_path_factory.mktemp("casjobs")
-    async with bench(directory, [make_context(directory, "Sky")]) as made:
+    reused = request.param == "reused"
+    traits = {} if reused else {"keep": 0}
+    async with bench(directory, [make_context(directory, "Sky")], reused=reused, **traits) as made:
         yield made
 
 
@@ -64,7 +66,7 @@ async def test_memory_outside_the_engine_ends_too(pool: Bench, code: str) -> Non
     ids=["parentheses", "signs", "sum", "case", "subqueries", "not"],
 )
 async def test_deep_texts_are_errors(pool: Bench, text: str) -> None:
-    async with pool.workers.session(ALICE, LIMITS, pool.contexts) as session:
+    async with pool.session() as session:
         kind = Kind.LIMIT
         try:
             await collect(session, query(text))
@@ -92,7 +94,7 @@ async def test_processor_time_ends_what_nobody_watches(pool: Bench, monkeypatch:
 
 async def test_niceness_and_threads_are_those_of_the_limits(pool: Bench) -> None:
     limits = replace(LIMITS, nice=7, threads=2)
-    async with pool.workers.session(ALICE, limits, pool.contexts) as session:
+    async with pool.session(limits=limits) as session:
         raw = await collect(session, {"do": "raw", "sql": "SELECT current_setting('threads')"})
         assert raw.event("done")["rows"] == "[(2,)]"
         levels = []
@@ -105,7 +107,7 @@ async def test_niceness_and_threads_are_those_of_the_limits(pool: Bench) -> None
 
 async def test_a_runaway_does_not_stop_others(pool: Bench) -> None:
     text = "SELECT count(*) AS n FROM Sky.Huge a CROSS JOIN Sky.Huge b WHERE a.h > b.h"
-    async with pool.workers.session(ALICE, replace(LIMITS, nice=10), pool.contexts) as session:
+    async with pool.session(limits=replace(LIMITS, nice=10)) as session:
         runaway = asyncio.ensure_future(collect(session, query(text)))
         for _ in range(3):
             assert await pool.rows("SELECT 1 AS a") == [[1]]

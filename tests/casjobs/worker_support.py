@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,18 +113,45 @@ class ProbedWorkers(Workers):
     program = "tests.casjobs.worker_probe"
 
 
-class Bench:
-    """A pool of workers, and the contexts of everybody."""
+BEFORE = "DECLARE @before INT = 1; SELECT 7 AS a INTO #before; SELECT a FROM #before WHERE a > @before"
+"""What a worker has run that is not new any more."""
 
-    def __init__(self, directory: Path, contexts: Sequence[ContextSource] = (), **traits: Any) -> None:
+
+AGES = ("new", "reused") if os.geteuid() == 0 else ("new",)
+"""Of workers; none is used again where there are no mounts."""
+
+
+class Bench:
+    """A pool of workers, and the contexts of everybody.
+
+    Attributes
+    ----------
+    reused
+        `session` gives workers that have served another session before.
+    """
+
+    def __init__(
+        self, directory: Path, contexts: Sequence[ContextSource] = (), *, reused: bool = False, **traits: Any
+    ) -> None:
         self.directory = directory
         self.contexts = contexts
+        self.reused = reused
         self.workers = ProbedWorkers(directory, **{"warm": 2, **traits})
 
     async def do(self, request: dict[str, Any], user: UserSpace = ALICE, limits: Limits = LIMITS) -> Answer:
         """One request in a session of its own."""
-        async with self.workers.session(user, limits, self.contexts) as session:
+        async with self.session(user, limits) as session:
             return await collect(session, request)
+
+    @contextlib.asynccontextmanager
+    async def session(self, user: UserSpace = ALICE, limits: Limits = LIMITS) -> AsyncIterator[Session]:
+        """A session."""
+        if self.reused:
+            async with self.workers.session(user, limits, self.contexts) as before:
+                await collect(before, query(BEFORE))
+        async with self.workers.session(user, limits, self.contexts) as session:
+            assert session.process.sessions > 1 or not self.reused
+            yield session
 
     async def query(self, text: str, user: UserSpace = ALICE, limits: Limits = LIMITS, **more: Any) -> Answer:
         """A script in T-SQL, which may write."""
