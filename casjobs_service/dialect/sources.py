@@ -217,6 +217,8 @@ class Sources(ABC):
             self.expression(
                 argument, outer if isinstance(node, exp.Lateral) else Scope(outer=scope.outer, ctes=scope.ctes)
             )
+        if function.name.lower().startswith("fhtmcover"):
+            self._known(call)
         if isinstance(node, exp.Table):
             node.set("db", None)
             node.set("hints", None)
@@ -232,3 +234,10 @@ class Sources(ABC):
         if isinstance(node, exp.Table):
             for join in node.args.get("joins") or []:
                 self._join(join, scope)
+
+    def _known(self, call: exp.Expr) -> None:
+        """Variables with a value that is known before the script runs, as that value."""
+        for argument in list(call.expressions):
+            variable = self.session.variables.get(argument.name.lower()) if isinstance(argument, exp.Parameter) else None
+            if variable is not None and variable.value is not None:
+                argument.replace(variable.value.copy())
