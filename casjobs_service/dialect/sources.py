@@ -258,6 +258,8 @@ class Sources(ABC):
     def _known(self, call: exp.Expr) -> None:
         """Variables with a value that is known before the script runs, as that value."""
         for argument in list(call.expressions):
-            variable = self.session.variables.get(argument.name.lower()) if isinstance(argument, exp.Parameter) else None
+            variable = (
+                self.session.variables.get(argument.name.lower()) if isinstance(argument, exp.Parameter) else None
+            )
             if variable is not None and variable.value is not None:
                 argument.replace(variable.value.copy())

@@ -18,9 +18,9 @@ from sqlglot import exp
 
 from casjobs_service.catalog import Catalog, Function, Table
 from casjobs_service.dialect.spatial_calls import scalar_call, table_call
+from casjobs_service.dialect.spatial_footprint import complete
 from casjobs_service.dialect.spatial_functions import REFUSED, SCALAR_FUNCTIONS, TABLE_FUNCTIONS
 from casjobs_service.dialect.spatial_joins import DISTANCES, rewrite_distances
-from casjobs_service.dialect.spatial_footprint import complete
 from casjobs_service.dialect.spatial_kinds import READS, Shape, choose
 from casjobs_service.dialect.spatial_procedures import PROCEDURES, procedure
 from casjobs_service.dialect.spatial_zones import are_few, rows_of

@@ -157,7 +157,9 @@ def region(text: str) -> list[Convex]:
         It is of another kind, or lacks numbers.
     """
     convexes: list[Convex] = []
-    for kind, rest in re.findall(r"(CIRCLE|RECT|POLY|CONVEX)\b((?:(?!CIRCLE|RECT|POLY|CONVEX).)*)", text.upper(), re.S):
+    for kind, rest in re.findall(
+        r"(CIRCLE|RECT|POLY|CONVEX)\b((?:(?!CIRCLE|RECT|POLY|CONVEX).)*)", text.upper(), re.S
+    ):
         words = rest.split()
         system = words.pop(0) if words and words[0][0].isalpha() else ""
         try:

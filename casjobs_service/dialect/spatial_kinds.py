@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from casjobs_service.catalog import Catalog, Column, Function, Sky, Table
 
-
 READS = "spatial"
 """Key in the `meta` of a query that was put in for a function: the tables that it reads."""
 

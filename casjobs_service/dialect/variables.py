@@ -225,6 +225,9 @@ def set_option(draft: Draft) -> Statement:
     setting = words[0]
     if setting == "rowcount" and len(words) > 1 and words[1].isdigit():
         session.limit = int(words[1])
+    elif setting == "dateformat" and words[1:] == ["mdy"]:
+        # As it is.
+        pass
     elif setting not in NO_EFFECT or (setting in MUST_BE_ON and words[-1] == "off"):
         raise session.source.error(f"SET {setting.upper()} is not supported.", Kind.UNSUPPORTED, draft.piece.start)
     return draft.statement(Action.NOTHING)
