@@ -99,4 +99,7 @@ class Outcome:
 
 
 def _sql(statement: Any) -> str:
-    return str(statement["sql"]) if isinstance(statement, dict) else str(statement)
+    """A statement as it runs; a note about one that does not run, as a remark."""
+    if not isinstance(statement, dict):
+        return str(statement)
+    return str(statement["sql"]) or (f"-- {statement['note']}" if statement.get("note") else "")

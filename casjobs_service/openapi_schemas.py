@@ -145,6 +145,7 @@ SCHEMAS: dict[str, Any] = {
                 source=TEXT | {"description": "The statement as it was written."},
                 engine=TEXT | {"description": "The context whose own engine runs it; empty for ours."},
                 sql=TEXT | {"description": "As the engine would run it."},
+                note=TEXT | {"description": "Why it would have no effect, if it is one that has none here."},
                 columns=_array(_object(name=TEXT, type=TEXT, unit=TEXT, ucd=TEXT, description=TEXT)),
                 reads=_array(TEXT) | {"description": "Tables, with their databases."},
                 target=_or_none(TEXT) | {"description": "Table that it writes."},

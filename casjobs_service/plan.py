@@ -81,6 +81,8 @@ class Statement:
     positions
         Places in the user's text by which an engine's complaint can be located: (identifier in lower case, line,
         column).
+    note
+        For people: what the statement would have done elsewhere, and does not do here.
     """
 
     action: Action
@@ -97,3 +99,4 @@ class Statement:
     columns: list[Column] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     positions: list[tuple[str, int, int]] = field(default_factory=list)
+    note: str = ""

@@ -24,6 +24,9 @@ FROM source_fields GROUP BY ALL ORDER BY run;
 CREATE TEMP TABLE source_stripes AS
 SELECT DISTINCT stripe FROM source_fields ORDER BY stripe;
 
+CREATE TEMP TABLE source_everywhere AS
+SELECT 1 AS regionid, min(fieldid) AS fieldid FROM source_fields;
+
 CREATE TEMP TABLE source_moving AS
 SELECT * FROM source_photo WHERE pmra IS NOT NULL;
 

@@ -134,17 +134,36 @@ def divide(
     exponent = result.scale + second.scale - first.scale
     whole = unscaled(meaning, left, first, max(exponent, 0))
     other = unscaled(meaning, right, second, max(-exponent, 0))
-    return scaled(meaning, exp.Paren(this=exp.IntDiv(this=whole, expression=other)), result)
+    exact = scaled(meaning, exp.Paren(this=exp.IntDiv(this=whole, expression=other)), result)
+    fits = [
+        exp.LT(
+            this=meaning.call("abs", meaning.cast(node.copy(), types.FLOAT)),
+            expression=exp.Literal.number(f"1e{38 - kind.scale - shift}"),
+        )
+        for node, kind, shift in ((left, first, max(exponent, 0)), (right, second, max(-exponent, 0)))
+        if kind.precision + shift > 38
+    ]
+    if not fits:
+        return exact
+    # Some numbers of these types are too large for 128 bits: then 15 digits of the quotient have to do.
+    rough = exp.Div(
+        typed=False, this=meaning.cast(left.copy(), types.FLOAT), expression=meaning.cast(right.copy(), types.FLOAT)
+    )
+    return exp.Case(ifs=[exp.If(this=exp.and_(*fits), true=exact)], default=meaning.cast(rough, result))
 
 
 def unscaled(meaning: Meaning, node: exp.Expr, kind: Type, shift: int) -> exp.Expr:
     """The number without its point, times 10^shift, as 128-bit integer."""
-    if kind.scale:
+    if kind.scale and kind.precision + kind.scale > 38:
+        # The product would have more than 38 digits.
+        text = exp.Cast(this=meaning.cast(node, kind), to=exp.DataType.build("VARCHAR"))
+        whole: exp.Expr = exp.Cast(this=meaning.call("replace", text, ".", ""), to=types.HUGE.node())
+    elif kind.scale:
         digits = exp.Mul(
             this=meaning.cast(node, types.decimal(min(38, max(kind.precision, kind.scale + 1)), kind.scale)),
             expression=exp.Literal.number(10**kind.scale),
         )
-        whole: exp.Expr = exp.Cast(this=digits, to=types.HUGE.node())
+        whole = exp.Cast(this=digits, to=types.HUGE.node())
     else:
         whole = exp.Cast(this=node, to=types.HUGE.node())
     if shift:

@@ -233,6 +233,18 @@ def _widest(given: Sequence[Type], arguments: Sequence[exp.Expr]) -> Type:
     return kind
 
 
+def _extreme(name: str) -> Call:
+    """GREATEST and LEAST, which leave NULLs out."""
+
+    def rewrite(meaning: Meaning, node: exp.Anonymous, arguments: Arguments) -> exp.Expr:
+        # Elsewhere one NULL makes the result NULL.
+        meaning.only_duckdb(name.upper(), node)
+        kind = meaning.type(node)
+        return meaning.call(name, *(as_type(meaning, argument, kind) for argument in arguments))
+
+    return Call(1, -1, _widest, rewrite)
+
+
 def _nullif(meaning: Meaning, node: exp.Anonymous, arguments: Arguments) -> exp.Expr:
     value = arguments[0]
     left, right = align(meaning, value.copy(), arguments[1])
@@ -290,6 +302,8 @@ CALLS.update(
         "isnull": Call(2, 2, _isnull_type, _isnull),
         "coalesce": Call(2, -1, _widest, _coalesce),
         "nullif": Call(2, 2, first, _nullif),
+        "greatest": _extreme("greatest"),
+        "least": _extreme("least"),
         "iif": Call(3, 3, _iif_type, _iif),
         "newid": Call(0, 0, fixed(types.UUID), _newid),
         "newsequentialid": Call(0, 0, fixed(types.UUID), _newid),

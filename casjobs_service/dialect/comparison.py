@@ -21,13 +21,21 @@ def same_text(meaning: Meaning, node: exp.Expr) -> exp.Expr:
     """
     kind = meaning.type(node)
     if isinstance(node, exp.Literal):
-        trimmed = node.name.rstrip(" ")
-        return meaning.typed(exp.Literal.string(trimmed if meaning.duckdb else trimmed.lower()), kind)
-    if not isinstance(node, exp.Column) or kind.own:
-        node = meaning.call("rtrim", node) if meaning.engine == TRINO else meaning.call("rtrim", node, " ")
+        plain = node.name.rstrip(" ")
+        return meaning.typed(exp.Literal.string(plain if meaning.duckdb else plain.lower()), kind)
+    node = trimmed(meaning, node)
     if not meaning.duckdb:
         node = meaning.call("lower", node)
     return meaning.typed(node, kind)
+
+
+def trimmed(meaning: Meaning, node: exp.Expr) -> exp.Expr:
+    """A text without blanks at its end, unless it is a context's column."""
+    kind = meaning.type(node)
+    if isinstance(node, exp.Column) and not kind.own:
+        return node
+    new = meaning.call("rtrim", node) if meaning.engine == TRINO else meaning.call("rtrim", node, " ")
+    return meaning.typed(new, kind)
 
 
 def align(meaning: Meaning, left: exp.Expr, right: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
@@ -244,6 +252,9 @@ def _like(meaning: Meaning, value: exp.Expr, pattern: exp.Expr, escape: str) -> 
         if escape:
             raise meaning.fail("ESCAPE needs a pattern that is written in the query.", pattern)
         return meaning.macro("cj_like", value, text(meaning, pattern))
+    if pattern.name and pattern.name[-1] not in f"%_] {escape}":
+        # Blanks at the end of the text count only if a wildcard can stand for them.
+        value = trimmed(meaning, value)
     regex, classes = pattern_of(pattern.name, escape)
     if classes or (escape and escape != "\\") or "\\" in pattern.name:
         return regular(meaning, value, f"^{regex}$")

@@ -34,6 +34,12 @@ class Draft:
     piece: Piece
     session: Session
 
+    def nothing(self, note: str) -> Statement:
+        """A statement without effect here, and why."""
+        statement = self.statement(Action.NOTHING)
+        statement.note = note
+        return statement
+
     def statement(self, action: Action, sql: str = "") -> Statement:
         """With the place and the text of the user's statement."""
         source = self.session.source

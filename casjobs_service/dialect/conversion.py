@@ -362,17 +362,43 @@ def _to_binary(meaning: Meaning, node: exp.Expr, given: Type, kind: Type) -> exp
     meaning.only_duckdb("Binary", node)
     if given.is_integer:
         width = {"bit": 1, "tinyint": 1, "smallint": 2, "int": 4, "bigint": 8}[given.kind]
-        length = kind.length or width
+        length = -kind.length if kind.length < 0 else min(kind.length or width, width)
         # Eight bytes of the number, of which the last ones count.
         digits = meaning.call("lpad", meaning.call("hex", exp.Cast(this=node, to=types.BIGINT.node())), 16, "0")
         if length > 8:
             digits = meaning.call("lpad", digits, 2 * length, "0")
         return meaning.call("unhex", meaning.call("right", digits, 2 * length))
+    if given.kind == "decimal":
+        return _decimal_bytes(meaning, node, given, kind)
     if given.is_string:
-        return meaning.call("encode", node)
+        return _cut(meaning, meaning.call("encode", node), kind)
     if given.kind == "binary":
-        return node
+        return _cut(meaning, node, kind)
     raise meaning.fail(f"{given.kind} cannot become binary.", node)
+
+
+def _cut(meaning: Meaning, node: exp.Expr, kind: Type) -> exp.Expr:
+    """Bytes with a length: what is too long is cut at its end, and a fixed length is filled with zeros."""
+    if not kind.length:
+        return node
+    digits = meaning.call("hex", node)
+    if kind.length < 0:
+        return meaning.call("unhex", meaning.call("rpad", digits, -2 * kind.length, "0"))
+    return meaning.call("unhex", meaning.call("left", digits, 2 * kind.length))
+
+
+def _decimal_bytes(meaning: Meaning, node: exp.Expr, given: Type, kind: Type) -> exp.Expr:
+    """As SQL Server keeps decimals: precision, scale, 0, sign, and the digits as a number, its lowest byte first.
+
+    What is too long loses its first bytes; of SDSS's identifiers, which are ``numeric(20,0)``, eight bytes keep little.
+    """
+    from casjobs_service.dialect.arithmetic import unscaled
+
+    size = next(size for most, size in ((9, 4), (19, 8), (28, 12), (38, 16)) if given.precision <= most)
+    header = f"{given.precision:02X}{given.scale:02X}00"
+    whole = unscaled(meaning, node, given, 0)
+    length = -kind.length if kind.length < 0 else min(kind.length or size + 4, size + 4)
+    return meaning.macro("cj_decimal_bytes", whole, header, size, length)
 
 
 def _of_hex(meaning: Meaning, node: exp.HexString, kind: Type, style: int | None) -> exp.Expr:
@@ -389,7 +415,7 @@ def _of_hex(meaning: Meaning, node: exp.HexString, kind: Type, style: int | None
         value_ = bytes.fromhex(str(node.this).zfill(len(str(node.this)) + len(str(node.this)) % 2))
         return meaning.typed(exp.Literal.string(value_.decode("latin-1")), kind)
     if kind.kind == "binary":
-        return meaning.typed(blob(meaning, node), kind)
+        return meaning.typed(_cut(meaning, blob(meaning, node), kind), kind)
     raise meaning.fail(f"Binary cannot become {kind.kind}.", node)
 
 

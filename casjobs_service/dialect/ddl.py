@@ -191,6 +191,10 @@ _KEYS = (
 )
 
 
+NO_INDEX = "An index is not made: tables are read by column, and the parts without the rows in question are skipped."
+NO_TRANSACTION = "This has no effect: each statement is a transaction of its own."
+
+
 def create(draft: Draft, tree: exp.Create) -> list[Statement]:
     """CREATE TABLE, VIEW and INDEX."""
     session = draft.session
@@ -199,10 +203,8 @@ def create(draft: Draft, tree: exp.Create) -> list[Statement]:
     if kind.endswith(("INDEX", "STATISTICS")):
         index = tree.this
         if isinstance(index, exp.Index) and isinstance(index.args.get("table"), exp.Table):
-            target(session, index.args["table"])
             find_table(session, index.args["table"])
-        # Tables are read by column, and small parts of them are skipped: an index would only take room.
-        return [draft.statement(Action.NOTHING)]
+        return [draft.nothing(NO_INDEX)]
     if kind == "TABLE" and isinstance(tree.this, exp.Schema):
         return [create_table(draft, target(session, tree.this.this), tree.this)]
     if kind == "VIEW" and isinstance(tree.expression, exp.Query):

@@ -92,7 +92,7 @@ def latitude(mode: str, x: str, y: str, z: str) -> str:
 # The mesh (Kunszt, Szalay and Thakar 2001): which of the four triangles of each level holds the point. `t` is the
 # triangle (number i, corners a, b, c), `w` the middles of its sides, as vectors of length 1. The order of the
 # operations is that of the usual implementations: points at a border would change sides otherwise.
-_FACES = (
+FACES = (
     ("x_ >= 0 AND y_ >= 0 AND z_ <= 0", 8, "100 00m 010"),
     ("x_ <= 0 AND y_ >= 0 AND z_ <= 0", 9, "010 00m m00"),
     ("x_ <= 0 AND y_ <= 0 AND z_ <= 0", 10, "m00 00m 0m0"),
@@ -130,7 +130,7 @@ def _left(first: str, second: str) -> str:
 
 
 def _htm() -> str:
-    faces = " ".join(f"WHEN {condition} THEN {_face(number, corners)}" for condition, number, corners in _FACES)
+    faces = " ".join(f"WHEN {condition} THEN {_face(number, corners)}" for condition, number, corners in FACES)
     middles = [("u", _middle("b", "c")), ("v", _middle("a", "c")), ("w", _middle("a", "b"))]
     w = "{" + ", ".join(f"'{name}{axis}': {part}" for name, parts in middles for axis, part in enumerate(parts)) + "}"
     child = (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from casjobs_service.catalog import Catalog, Column, Table
 from casjobs_service.dialect import types
 from casjobs_service.dialect.names import Session, parts
+from casjobs_service.dialect.source import literal_text
 from casjobs_service.errors import Kind
 
 _NAMES = {
@@ -17,6 +20,18 @@ _NAMES = {
     "uuid": "uniqueidentifier",
     "unknown": "sql_variant",
 }
+
+_BYTES = {"bit": 1, "tinyint": 1, "smallint": 2, "int": 4, "bigint": 8, "real": 4, "float": 8, "datetime": 8}
+_DOCUMENTED = (
+    ("enum", "VARCHAR"),
+    ("name", "VARCHAR"),
+    ("type", "VARCHAR"),
+    ("length", "INTEGER"),
+    ("unit", "VARCHAR"),
+    ("ucd", "VARCHAR"),
+    ("description", "VARCHAR"),
+    ("rank", "INTEGER"),
+)
 
 VIEWS: dict[str, tuple[tuple[str, str], ...]] = {
     "information_schema.tables": (
@@ -47,6 +62,12 @@ VIEWS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 """Columns of what there is."""
+VIEWS["sys.columns"] = (
+    ("object_id", "INTEGER"),
+    ("name", "VARCHAR"),
+    ("column_id", "INTEGER"),
+    ("is_nullable", "BOOLEAN"),
+)
 _SAME = {
     "sys.objects": "sys.tables",
     "sys.views": "sys.tables",
@@ -78,6 +99,12 @@ def as_values(session: Session, node: exp.Table) -> tuple[exp.Subquery, list[tup
         rows = [
             row for table in tables for row in (_column(catalog, table, i, c) for i, c in enumerate(table.columns, 1))
         ]
+    elif kind == "sys.columns":
+        rows = [
+            [number, column.name, place, 1]
+            for number, table in enumerate(tables, 1)
+            for place, column in enumerate(table.columns, 1)
+        ]
     elif kind == "information_schema.tables":
         rows = [
             [catalog.database, table.schema or "dbo", table.name, "VIEW" if table.kind == "view" else "BASE TABLE"]
@@ -96,6 +123,11 @@ def as_values(session: Session, node: exp.Table) -> tuple[exp.Subquery, list[tup
             ]
             for number, table in enumerate(tables, 1)
         ]
+    return rows_of(columns, rows), list(columns)
+
+
+def rows_of(columns: Sequence[tuple[str, str]], rows: list[list[str | int | None]]) -> exp.Subquery:
+    """A query that gives these rows, under these names and with these types of DuckDB's."""
     empty = not rows
     if empty:
         rows = [[None] * len(columns)]
@@ -121,7 +153,44 @@ def as_values(session: Session, node: exp.Table) -> tuple[exp.Subquery, list[tup
     select.set("from_", exp.From(this=values))
     if empty:
         select.set("where", exp.Where(this=exp.false()))
-    return exp.Subquery(this=select), list(columns)
+    return exp.Subquery(this=select)
+
+
+DOCUMENTS: dict[str, tuple[tuple[str, str], ...]] = {
+    name: tuple((title, kind) for title, kind in _DOCUMENTED if title != "rank" or name.endswith("withrank"))
+    for name in ("fdoccolumns", "fdoccolumnswithrank")
+}
+"""SDSS's functions that list a table's columns: name in lower case → columns with DuckDB's types."""
+
+
+def documents(session: Session, call: exp.Expr, catalog: Catalog) -> exp.Subquery:
+    """Rows of a call ``fDocColumns('PhotoObj')``.
+
+    Raises
+    ------
+    QueryError
+        The table's name is no constant.
+    """
+    arguments = call.expressions
+    name = literal_text(arguments[0]) if len(arguments) == 1 else None
+    if name is None:
+        raise session.source.error(f"{call.name} takes a table's name as a text.", Kind.UNSUPPORTED, call)
+    table = next((item for item in tables_of(session, catalog) if item.name.lower() == name.strip().lower()), None)
+    rows: list[list[str | int | None]] = []
+    for place, column in enumerate(table.columns if table else [], 1):
+        kind = types.of_column(column)
+        values: dict[str, str | int | None] = {
+            "enum": "",
+            "name": column.name,
+            "type": _NAMES.get(kind.kind, kind.kind),
+            "length": _BYTES.get(kind.kind),
+            "unit": column.unit,
+            "ucd": column.ucd,
+            "description": column.description,
+            "rank": place,
+        }
+        rows.append([values[title] for title, _ in DOCUMENTS[call.name.lower()]])
+    return rows_of(DOCUMENTS[call.name.lower()], rows)
 
 
 def tables_of(session: Session, catalog: Catalog) -> list[Table]:
@@ -176,5 +245,5 @@ def refuse_other(session: Session, node: exp.Table) -> None:
             f"There is no {node.text('db')}.{node.name} here.",
             Kind.UNSUPPORTED,
             node,
-            "There are information_schema.tables, information_schema.columns and sys.tables.",
+            "There are information_schema.tables, information_schema.columns, sys.tables and sys.columns.",
         )

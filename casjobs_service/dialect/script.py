@@ -62,6 +62,8 @@ def translate(
     QueryError
         It cannot be read, names something that is not there, or is refused.
     """
+    # Editors on Windows put a mark in front of files.
+    text = " " + text[1:] if text.startswith("\ufeff") else text
     source = Source(text)
     session = Session(source, databases, context, may_write)
     session.context = session.catalog(context).database

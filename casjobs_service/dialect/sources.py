@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from sqlglot import exp
 
+from casjobs_service.catalog import Catalog
 from casjobs_service.dialect import metadata, pivot, spatial, types
 from casjobs_service.dialect.names import Found, Session, find_table, identifier
 from casjobs_service.dialect.scope import Out, Relation, Scope, as_word, first_name, renamed, set_table, table_alias
@@ -85,6 +86,22 @@ class Sources(ABC):
         if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Func):
             for join in (node.args.get("joins") or []) if isinstance(node, exp.Table) else []:
                 self._join(join, scope)
+
+    def _documents(self, node: exp.Expr, call: exp.Expr, catalog: Catalog, scope: Scope) -> None:
+        """SDSS's lists of columns: as those of metadata, their rows are written into the query."""
+        query = metadata.documents(self.session, call, catalog)
+        columns = metadata.DOCUMENTS[call.name.lower()]
+        alias = node.alias or call.name
+        if isinstance(node, exp.Lateral):
+            node.set("this", query)
+            node.set("alias", exp.TableAlias(this=identifier(alias)))
+        else:
+            query.set("alias", exp.TableAlias(this=identifier(alias)))
+            query.set("joins", node.args.get("joins"))
+            node.replace(query)
+        self._add(scope, Relation(alias, [Out(name, types.from_duckdb(kind)) for name, kind in columns]), query)
+        for join in query.args.get("joins") or []:
+            self._join(join, scope)
 
     def _add(self, scope: Scope, relation: Relation, node: exp.Expr) -> None:
         if relation.name and any(other.name.lower() == relation.name.lower() for other in scope.relations):
@@ -198,6 +215,9 @@ class Sources(ABC):
             catalog = node.text("db")
         if refused := spatial.REFUSED.get(name.lower()):
             raise self.source.error(refused, Kind.UNSUPPORTED, call)
+        if name.lower() in metadata.DOCUMENTS:
+            self._documents(node, call, self.session.catalog(catalog or self.session.context, call), scope)
+            return
         function = spatial.table_function(name)
         context = self.session.catalog(catalog or self.session.context, call)
         if function is None:
@@ -217,6 +237,8 @@ class Sources(ABC):
             self.expression(
                 argument, outer if isinstance(node, exp.Lateral) else Scope(outer=scope.outer, ctes=scope.ctes)
             )
+        if function.name.lower().startswith("fhtmcover"):
+            self._known(call)
         if isinstance(node, exp.Table):
             node.set("db", None)
             node.set("hints", None)
@@ -232,3 +254,12 @@ class Sources(ABC):
         if isinstance(node, exp.Table):
             for join in node.args.get("joins") or []:
                 self._join(join, scope)
+
+    def _known(self, call: exp.Expr) -> None:
+        """Variables with a value that is known before the script runs, as that value."""
+        for argument in list(call.expressions):
+            variable = (
+                self.session.variables.get(argument.name.lower()) if isinstance(argument, exp.Parameter) else None
+            )
+            if variable is not None and variable.value is not None:
+                argument.replace(variable.value.copy())

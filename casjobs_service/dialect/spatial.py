@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 from sqlglot import exp
 
 from casjobs_service.catalog import Catalog, Function, Table
-from casjobs_service.dialect.spatial_calls import READS, scalar_call, table_call
+from casjobs_service.dialect.spatial_calls import scalar_call, table_call
+from casjobs_service.dialect.spatial_footprint import complete
 from casjobs_service.dialect.spatial_functions import REFUSED, SCALAR_FUNCTIONS, TABLE_FUNCTIONS
 from casjobs_service.dialect.spatial_joins import DISTANCES, rewrite_distances
-from casjobs_service.dialect.spatial_kinds import Shape, choose
+from casjobs_service.dialect.spatial_kinds import READS, Shape, choose
 from casjobs_service.dialect.spatial_procedures import PROCEDURES, procedure
 from casjobs_service.dialect.spatial_zones import are_few, rows_of
 from casjobs_service.errors import Kind, QueryError
@@ -67,11 +68,14 @@ def catalog_functions(catalog: Catalog) -> list[Function]:
     found = [
         function.function
         for function in TABLE_FUNCTIONS.values()
-        if function.shape is Shape.ROW or choose(catalog, function.searched)
+        if function.shape in (Shape.ROW, Shape.COVER)
+        or (complete(catalog) if function.shape is Shape.FOOTPRINT else choose(catalog, function.searched))
     ]
     for scalar in SCALAR_FUNCTIONS.values():
-        searched = TABLE_FUNCTIONS[scalar.search.lower()].searched if scalar.search else scalar.lookup
-        if any(catalog.table(item.table) for item in searched):
+        searching = TABLE_FUNCTIONS.get(scalar.search.lower())
+        searched = searching.searched if searching else scalar.lookup
+        whole = searching is None or searching.shape is not Shape.FOOTPRINT or complete(catalog)
+        if whole and any(catalog.table(item.table) for item in searched):
             found.append(scalar.function)
     return found
 
@@ -87,7 +91,7 @@ def may_be_spatial(tree: exp.Expr) -> bool:
 def tables_read(tree: exp.Expr) -> list[TableName]:
     """Tables that `rewrite_spatial` has put into a tree."""
     nodes = tree.find_all(exp.Subquery)
-    return list({node.meta[READS]: None for node in nodes if READS in node.meta})
+    return list({name: None for node in nodes for name in node.meta.get(READS, ())})
 
 
 def rewrite_spatial(tree: exp.Expr, databases: Databases, context: str) -> exp.Expr:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from casjobs_service.catalog import Catalog, Table
+from casjobs_service.dialect.spatial_cover import cover_call
+from casjobs_service.dialect.spatial_footprint import footprint
 from casjobs_service.dialect.spatial_functions import TABLE_FUNCTIONS
-from casjobs_service.dialect.spatial_kinds import Choice, ScalarFunction, Searched, Shape, TableFunction, choose
+from casjobs_service.dialect.spatial_kinds import READS, Choice, ScalarFunction, Searched, Shape, TableFunction, choose
 from casjobs_service.dialect.spatial_zones import (
     OBJECTS,
     Place,
@@ -26,8 +28,6 @@ from casjobs_service.dialect.spatial_zones import (
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.plan import TableName
 
-READS = "spatial"
-"""Key in the `meta` of a query that was put in here: the table that it reads."""
 FIRST_FIELD = 1 << 28
 """Bit of an objID."""
 
@@ -52,6 +52,10 @@ def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: 
     given = _bound(function, arguments)
     if function.shape is Shape.ROW:
         return _row(function, given)
+    if function.shape is Shape.COVER:
+        return cover_call(function, arguments)
+    if function.shape is Shape.FOOTPRINT:
+        return footprint(function, given, catalog)
     choice = _choice(function.name, function.searched, catalog)
     if function.shape is Shape.BOX:
         return _rectangle(function, given, choice, catalog)
@@ -162,7 +166,7 @@ def _query(sql: str, values: dict[str, exp.Expr], table: Table, catalog: Catalog
     name = TableName(catalog.database, table.name)
     text = f"{quoted(name.database)}.main.{quoted(name.table)}"
     query = exp.Subquery(this=raw(sql.replace("ss_table", text), values))
-    query.meta[READS] = name
+    query.meta[READS] = [name]
     return query
 
 
@@ -209,6 +213,8 @@ def scalar_call(function: ScalarFunction, arguments: Sequence[exp.Expr], catalog
     if not function.search:
         return _lookup(function, given, catalog)
     table = TABLE_FUNCTIONS[function.search.lower()]
+    if table.shape is Shape.FOOTPRINT:
+        return footprint(table, given, catalog, "COUNT(*) > 0")
     choice = _choice(function.name, table.searched, catalog)
     search, values, _ = _search(given, table.radius, choice, few)
     conditions, more = _conditions(search, choice, given, (*table.where, *function.filters))

@@ -30,6 +30,7 @@ _MANGA = (
 )
 _MOS = "target_pk BIGINT, catalogid BIGINT, ra DOUBLE, dec DOUBLE, epoch FLOAT, parallax FLOAT, htmID BIGINT"
 _FRAME = "fieldID BIGINT, a DOUBLE, b DOUBLE, c DOUBLE, d DOUBLE, e DOUBLE, f DOUBLE, node DOUBLE, incl DOUBLE"
+_COVERED = "HtmIDStart BIGINT, HtmIDEnd BIGINT"
 _UNITS = {
     "ra": ("deg", "pos.eq.ra", "Right ascension"),
     "dec": ("deg", "pos.eq.dec", "Declination"),
@@ -122,6 +123,36 @@ _FUNCTIONS: tuple[TableFunction, ...] = (
         radius="81",
         where=(("zoom", "zoom"),),
     ),
+    *(
+        TableFunction(
+            name,
+            Shape.COVER,
+            columns("region VARCHAR"),
+            columns(_COVERED),
+            "Ranges of triangles of the mesh that together contain a region, which must be a constant: CIRCLE, RECT,"
+            " POLY or CONVEX. They contain some of its surroundings, too",
+        )
+        for name in ("fHtmCoverRegion", "fHtmCover")
+    ),
+    *(
+        TableFunction(
+            f"fHtmCoverCircle{ending}",
+            Shape.COVER,
+            columns(parameters),
+            columns(_COVERED),
+            "Ranges of triangles of the mesh that together contain a circle with a radius in arc minutes; its numbers"
+            " must be constants. They contain some of its surroundings, too",
+        )
+        for ending, parameters in (("Eq", _EQ), ("Xyz", _XYZ))
+    ),
+    TableFunction(
+        "fFootprintEq",
+        Shape.FOOTPRINT,
+        columns(_EQ),
+        columns("type VARCHAR"),
+        "POLYGON, if a position in degrees is within the survey or within r + 7.85 arc minutes of it; no row, if not",
+        (Searched("HalfSpace"),),
+    ),
     *ROWS,
 )
 
@@ -187,6 +218,14 @@ _SCALARS: tuple[ScalarFunction, ...] = (
         "fieldID",
         "fGetNearestFrameEq",
     ),
+    ScalarFunction(
+        "fInFootprintEq",
+        columns(_EQ),
+        "BOOLEAN",
+        "Whether a position in degrees is within the survey or within r + 7.85 arc minutes of it",
+        "type",
+        "fFootprintEq",
+    ),
     *(
         ScalarFunction(
             f"fStrip{ending}OfRun",
@@ -230,11 +269,7 @@ REFUSED: dict[str, str] = {
     **{
         name.lower(): f"{name} is not supported. {_COVER}"
         for name in (
-            "fHtmCover",
-            "fHtmCoverCircleEq",
-            "fHtmCoverCircleXyz",
             "fHtmCoverCircleLatLon",
-            "fHtmCoverRegion",
             "fHtmCoverRegionSelect",
             "fHtmCoverBinary",
             "fHtmCoverList",
@@ -249,8 +284,6 @@ REFUSED: dict[str, str] = {
     **{
         name.lower(): f"{name} is not supported. {_REGION}"
         for name in (
-            "fFootprintEq",
-            "fInFootprintEq",
             "fRegionsContainingPointEq",
             "fRegionsContainingPointXYZ",
             "fRegionContainsPointEq",

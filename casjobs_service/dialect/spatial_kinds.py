@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from casjobs_service.catalog import Catalog, Column, Function, Sky, Table
 
+READS = "spatial"
+"""Key in the `meta` of a query that was put in for a function: the tables that it reads."""
+
 
 class Shape(enum.Enum):
     """How the rows of a function are chosen."""
@@ -19,6 +22,10 @@ class Shape(enum.Enum):
     """Between limits in right ascension and declination."""
     ROW = "row"
     """One row, computed from the arguments."""
+    COVER = "cover"
+    """Ranges of the mesh that contain a region."""
+    FOOTPRINT = "footprint"
+    """A row if a position is within the survey."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,9 +179,13 @@ def translate_statement(draft: Draft) -> list[Statement]:
     if first in REFUSED:
         message, hint = REFUSED[first]
         raise source.error(message, Kind.UNSUPPORTED, start, hint)
-    if words[:2] == ["UPDATE", "STATISTICS"] or first in ("PRINT", "COMMIT", "CHECKPOINT"):
+    if words[:2] == ["UPDATE", "STATISTICS"] or first in ("PRINT", "CHECKPOINT"):
         return [draft.statement(Action.NOTHING)]
-    if first == "BEGIN" and (len(words) < 2 or words[1] in ("TRAN", "TRANSACTION")):
+    if first == "COMMIT" or (first == "BEGIN" and words[1:2] in (["TRAN"], ["TRANSACTION"])):
+        return [draft.nothing(ddl.NO_TRANSACTION)]
+    if first == "SET" and len(words) > 1 and draft.piece.tokens[1].token_type != TokenType.PARAMETER:
+        return [variables.set_option(draft)]
+    if first == "BEGIN" and len(words) < 2:
         return [draft.statement(Action.NOTHING)]
     if first == "END" and len(words) == 1:
         return [draft.statement(Action.NOTHING)]

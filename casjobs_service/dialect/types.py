@@ -26,7 +26,7 @@ class Type:
     precision, scale
         Of decimals.
     length
-        Of strings and binaries; 0 is unlimited. Negative: fixed length, padded with blanks.
+        Of strings and binaries; 0 is unlimited. Negative: fixed length, padded with blanks or zeros.
     own
         A column of a table that users fill: its strings may end in blanks.
     """
@@ -253,7 +253,8 @@ def written(data_type: exp.DataType, *, cast: bool = False) -> Type | None:
         length = numbers[0] if numbers else (30 if cast else 1)
         return Type("string", length=-length if kind in _FIXED else length)
     if kind in _BINARIES:
-        return Type("binary", length=numbers[0] if numbers else 0)
+        length = numbers[0] if numbers else 0
+        return Type("binary", length=-length if kind == exp.DType.BINARY else length)
     if kind == exp.DType.USERDEFINED and str(data_type.args.get("kind", "")).lower() == "sysname":
         return Type("string", length=128)
     return _FROM_DTYPE.get(kind)

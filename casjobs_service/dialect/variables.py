@@ -208,20 +208,26 @@ def assignments(draft: Draft, tree: exp.Select) -> list[Statement] | None:
 
 
 def set_statement(draft: Draft, tree: exp.Set) -> list[Statement]:
-    """SET @v = …, and the settings of a session."""
-    session = draft.session
-    source = session.source
+    """SET @v = …."""
     statements = []
     for item in tree.expressions:
         inner = item.this
-        if isinstance(inner, exp.EQ) and isinstance(inner.this, exp.Parameter):
-            statements.append(assign(draft, inner.this, inner.expression))
-            continue
-        words = [token.text.lower() for token in draft.piece.tokens[1:]]
-        setting = words[0] if words else ""
-        if setting == "rowcount" and len(words) > 1 and words[1].isdigit():
-            session.limit = int(words[1])
-        elif setting not in NO_EFFECT or (setting in MUST_BE_ON and words[-1] == "off"):
-            raise source.error(f"SET {setting.upper()} is not supported.", Kind.UNSUPPORTED, draft.piece.start)
-        return [draft.statement(Action.NOTHING)]
+        if not (isinstance(inner, exp.EQ) and isinstance(inner.this, exp.Parameter)):
+            raise draft.session.source.error("SET gives a variable a value.", Kind.SYNTAX, draft.piece.start)
+        statements.append(assign(draft, inner.this, inner.expression))
     return statements
+
+
+def set_option(draft: Draft) -> Statement:
+    """A setting of the session, whose words sqlglot knows only in part."""
+    session = draft.session
+    words = [token.text.lower() for token in draft.piece.tokens[1:]]
+    setting = words[0]
+    if setting == "rowcount" and len(words) > 1 and words[1].isdigit():
+        session.limit = int(words[1])
+    elif setting == "dateformat" and words[1:] == ["mdy"]:
+        # As it is.
+        pass
+    elif setting not in NO_EFFECT or (setting in MUST_BE_ON and words[-1] == "off"):
+        raise session.source.error(f"SET {setting.upper()} is not supported.", Kind.UNSUPPORTED, draft.piece.start)
+    return draft.statement(Action.NOTHING)

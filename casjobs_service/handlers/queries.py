@@ -138,7 +138,7 @@ class Explain(Handler):
 
 def explained(statement: dict[str, Any]) -> dict[str, Any]:
     """What people want to know of a statement."""
-    known = {name: statement[name] for name in ("action", "line", "column", "source", "engine", "sql")}
+    known = {name: statement[name] for name in ("action", "line", "column", "source", "engine", "sql", "note")}
     target = statement["target"]
     return {
         **known,

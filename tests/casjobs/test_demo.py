@@ -335,7 +335,7 @@ NAMES = {
     "sppParams": "teffadop fehadop loggadop elodiervfinal snr flag sciencePrimary",
     "sppLines": "Hdelta12side KP12cont",
     "apogeeStar": "apogee_id apstar_id nvisits vhelio_avg vscatter starflag snr glon glat location_id",
-    "aspcapStar": "teff logg fe_h mg_fe aspcapflag alpha_m apstar_id m_h param_m_h",
+    "aspcapStar": "teff logg fe_h mg_fe aspcapflag alpha_m apstar_id m_h param_m_h metals metals_err alphafe",
     "apogeeVisit": "visit_id vhelio mjd plate fiberid",
     "apogeeObject": "apogee_id j h k ak_targ wash_m",
     "mangaDRPall": "plateifu mangaid nsa_z nsa_elpetro_absmag_r objra objdec mngtarg1",
@@ -371,7 +371,14 @@ NAMES = {
     "AtlasOutline": "objID span rmin",
     "Region": "regionid type area",
     "RegionPatch": "regionid convexid patchid",
-    "HalfSpace": "regionid x y z c",
+    "HalfSpace": "regionid convexid x y z c",
+    "sdssPolygons": "sdssPolygonID primaryFieldID",
+    "PhotoFlags": "name value description",
+    "PhotoType": "name value",
+    "ApogeeAspcapFlag": "name value",
+    "SpecClass": "name value",
+    "SpecLineNames": "name value",
+    "mangaGalaxyZoo": "mangaid",
     "TilingGeometry": "tilingGeometryID stripe isMask",
     "sdssTileAll": "tile raCen decCen",
     "Target": "targetID run bestObjID",
@@ -393,6 +400,19 @@ NAMES = {
     "SiteConstants": "name value comment",
     "Versions": "version",
 }
+
+
+def test_names_of_constants_have_views(demo: SimpleNamespace) -> None:
+    assert demo.rows("SELECT value FROM PhotoFlags WHERE name = 'SATURATED'") == [(262144,)]
+    assert demo.rows("SELECT name FROM PhotoType WHERE value = 3") == [("GALAXY",)]
+    fields = demo.rows("SELECT DISTINCT field FROM DataConstants WHERE name <> ''")
+    assert all(demo.catalog.table(field) for (field,) in fields)
+
+
+def test_the_survey_has_one_region_which_is_the_sky(demo: SimpleNamespace) -> None:
+    assert demo.rows("SELECT x, y, z, c FROM HalfSpace") == [(0, 0, 1, -1)]
+    inside = "sdssPolygonID = Region.id AND primaryFieldID IN (SELECT fieldID FROM Field)"
+    assert demo.rows(f"SELECT regionid FROM Region JOIN sdssPolygons ON {inside}") == [(1,)]  # noqa: S608 - ours
 
 
 def test_names_that_scripts_use_are_there(demo: SimpleNamespace) -> None:

@@ -112,6 +112,12 @@ def test_parameters_stand_for_declared_variables(shared: Laboratory) -> None:
     assert shared.engine.execute(plan[0].sql).fetchall() == [("STAR",)]
 
 
+def test_statements_without_effect_say_so(shared: Laboratory) -> None:
+    plan = shared.translate("begin tran create index i on mydb.mine (id) select 1 commit set nocount on")
+    assert [bool(statement.note) for statement in plan] == [True, True, False, True, False]
+    assert "index is not made" in plan[1].note
+
+
 def test_hundreds_of_terms(shared: Laboratory) -> None:
     terms = " or ".join(f"objid = {number}" for number in range(2000))
     assert shared.run(f"select count(*) from photo where {terms}").value == 0  # noqa: S608 - our own texts

@@ -190,8 +190,8 @@ def test_variables(sky: tuple[World, Array, Array]) -> None:
         ("SELECT * FROM dbo.fGetNearbyObjEq(10, 120, 1)", Kind.DATA, "right ascension, declination"),
         ("SELECT * FROM MyDB.dbo.fGetNearbyObjEq(1, 2, 3)", Kind.NAME, "MyDB does not have"),
         ("SELECT * FROM dbo.fGetNearbyApogeeStarEq(1, 2, 3)", Kind.NAME, "apogeeStar"),
-        ("SELECT * FROM dbo.fHtmCoverCircleEq(1, 2, 3)", Kind.UNSUPPORTED, "fGetNearbyObjEq"),
-        ("SELECT * FROM dbo.fFootprintEq(1, 2, 3)", Kind.UNSUPPORTED, "Regions"),
+        ("SELECT * FROM dbo.fHtmToCornerPoints(1)", Kind.UNSUPPORTED, "fGetNearbyObjEq"),
+        ("SELECT * FROM dbo.fRegionsContainingPointEq(1, 2, 'TILE', 3)", Kind.UNSUPPORTED, "Regions"),
         ("SELECT * FROM dbo.fGetNearbyObjectEq(1, 2, 3)", Kind.NAME, "fGetNearbyObjEq"),
     ],
 )
