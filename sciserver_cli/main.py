@@ -165,7 +165,7 @@ def up(options: argparse.Namespace) -> Result:
     config = processes.check_config()
     if config.CasJobs.get("demo_data", True):
         loading.ensure_demo(Contexts.of(deployment), progress)
-    progress("Starting portal, proxy, hub and CasJobs")
+    progress("Starting portal, proxy, hub, CasJobs and SciDrive")
     supervisor = processes.Supervisor(deployment)
     supervisor.start(foreground=options.foreground)
     processes.wait_answers(deployment, supervisor)
@@ -212,7 +212,7 @@ def status(options: argparse.Namespace) -> Result:
     lines = [f"{deployment.public_url}   (home: {deployment.home})"]
     for name, info in found.items():
         since = f", pid {info['pid']}, for {_duration(time.time() - info['since'])}" if info["pid"] else ""
-        lines.append(f"  {name:<8}{info['state']}{since}")
+        lines.append(f"  {name:<9}{info['state']}{since}")
     if any(info["state"] == "unsupervised" for info in found.values()):
         lines.append("The supervisor was killed: nothing restarts a process that dies now. Run `sciserver up`.")
     running = all(info["state"] == "running" for info in found.values())
