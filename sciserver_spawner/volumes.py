@@ -10,8 +10,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-import docker
+if TYPE_CHECKING:  # SciDrive makes volumes as well, without an engine
+    import docker
 
 WORKSPACE = PurePosixPath("/home/idies/workspace")
 
