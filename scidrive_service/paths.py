@@ -10,8 +10,8 @@ from scidrive_service.errors import FileError, Kind
 Path = tuple[str, ...]
 """Names from the root of a volume down; ``()`` is the root itself.
 
-A name is text as `os.fsdecode` makes it: a name that is not UTF-8 (a container can make one) has surrogate escapes, and
-goes back to the same bytes.
+A name is text as `os.fsdecode` makes it: a name that is not UTF-8 (a container can make one) has surrogate escapes,
+and goes back to the same bytes.
 """
 
 LONGEST_NAME = 255
@@ -59,7 +59,10 @@ def check(name: str) -> None:
     if b"\x00" in data or b"/" in data or not data:
         raise FileError("A name may be neither empty nor have a slash or a zero byte in it.", Kind.NAME)
     if len(data) > LONGEST_NAME:
-        raise FileError(f"{name[:40]}…: a name may have {LONGEST_NAME} bytes at most, this one has {len(data)}.", Kind.NAME)
+        raise FileError(
+            f"{shown((name[:40],))}…: a name may have {LONGEST_NAME} bytes at most, this one has {len(data)}.",
+            Kind.NAME,
+        )
     if name.startswith(HIDDEN):
         raise FileError(f"Names that begin with {HIDDEN} are the service's own: choose another one.", Kind.NAME)
 
@@ -67,3 +70,9 @@ def check(name: str) -> None:
 def encoded(path: Path) -> str:
     """The opposite of ``parse(…, encoded=True)``: for addresses."""
     return "/".join(quote_from_bytes(os.fsencode(name)) for name in path)
+
+
+def shown(path: Path) -> str:
+    """For people: what is not text of one line is replaced."""
+    text = "/".join(path) or "The volume's folder"
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -104,7 +104,12 @@ class Tree(Protocol):
         """Raises MISSING, NOT_A_FOLDER (it is one), UNSAFE, FORBIDDEN."""
 
     def create(
-        self, path: Path, *, overwrite: bool = True, parents: bool = True, check: Callable[[Entry | None], None] | None = None
+        self,
+        path: Path,
+        *,
+        overwrite: bool = True,
+        parents: bool = True,
+        check: Callable[[Entry | None], None] | None = None,
     ) -> Writer:
         """Begin a file.
 
