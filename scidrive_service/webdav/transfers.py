@@ -1,0 +1,118 @@
+"""GET, HEAD and PUT: bytes in and out."""
+
+from __future__ import annotations
+
+import mimetypes
+
+from scidrive_service.errors import FileError, Kind
+from scidrive_service.tree import Entry, Writer
+from scidrive_service.webdav import preconditions
+from scidrive_service.webdav.access import Refused
+from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
+from scidrive_service.webdav.locks import Locks
+from scidrive_service.webdav.requests import Answer, Request, http_date
+
+FOLDER = "This is a folder. Open its address with a WebDAV client: a file manager, rclone, davfs2."
+
+
+def media_type(name: str) -> str:
+    """By the name only; what is sent is never looked at, and the headers keep browsers from guessing."""
+    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+
+
+def get(request: Request) -> Answer:
+    """GET and HEAD."""
+    place = request.place
+    entry = place.entry()
+    if entry is None:
+        raise FileError("There is no such file.", Kind.MISSING)
+    if entry.is_folder or place.volume is None:
+        return Answer.text(200, FOLDER)
+    if request.method == "HEAD":
+        if not entry.is_safe:
+            place.volume.open(place.inner).close()  # which says why not
+        return _file(request, entry, None)
+    reader = place.volume.open(place.inner)
+    try:
+        body = FileBody(reader)
+        answer = _file(request, reader.entry, body)
+        if answer.body is not body:
+            reader.close()
+        return answer
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _file(request: Request, entry: Entry, body: FileBody | None) -> Answer:
+    headers = [("ETag", f'"{entry.etag}"'), ("Last-Modified", http_date(entry.modified)), ("Accept-Ranges", "bytes")]
+    if preconditions.unchanged(request, entry):
+        return Answer(304, headers=headers)
+    headers += [
+        ("Content-Type", media_type(entry.name)),
+        # Never as a page: whatever is in it, it would run with the rights of whoever looks at it.
+        ("Content-Disposition", "attachment"),
+    ]
+    start, length, status = 0, entry.size, 200
+    if entry.size and (wanted := preconditions.part(request, entry)) is not None:
+        (start, length), status = wanted, 206
+        headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{entry.size}"))
+    headers.append(("Content-Length", str(length)))
+    if body is None:
+        return Answer(status, headers=headers)
+    body.take(start, length)
+    return Answer(status, body, headers)
+
+
+def put(request: Request, locks: Locks) -> Answer:
+    """PUT: the file appears, whole, when the last byte has come, or it does not."""
+    place = request.place
+    if request.header("Content-Range") is not None:
+        raise Refused(400, "A part of a file cannot be put here. Use the chunked uploads of the REST interface.")
+    if (request.header("Content-Encoding") or "identity").lower() != "identity":
+        raise Refused(415, "Files are kept as they are sent: send them without a Content-Encoding.")
+    if place.volume is None or not place.inner:
+        raise Refused(405, "A file cannot be put in the place of a folder.", ("Allow", "OPTIONS, PROPFIND"))
+    if request.is_folders_address:
+        raise Refused(409, "The address of a file does not end with a slash.")
+    before = place.entry()
+    if before is not None and before.is_folder:
+        raise Refused(405, "There is a folder of that name.", ("Allow", "OPTIONS, PROPFIND, DELETE, COPY, MOVE"))
+    locks.check_if(request, place, before)
+    preconditions.require_for_writing(request, before)
+    if before is None:
+        locks.require_member(request, place)
+    there: list[Entry | None] = [before]
+
+    def check(entry: Entry | None) -> None:
+        there[0] = entry
+        preconditions.require_for_writing(request, entry)
+
+    with locks.writing(request, place):
+        try:
+            writer = place.volume.create(place.inner, parents=False, check=check)
+        except FileError as error:
+            raise _of_parent(error) from error
+        try:
+            _copy(request.body, writer)
+            entry = writer.commit()
+        except BaseException:
+            writer.abort()
+            raise
+    headers = [("ETag", f'"{entry.etag}"'), ("Last-Modified", http_date(entry.modified))]
+    return Answer(201 if there[0] is None else 204, headers=[*headers, ("Content-Length", "0")])
+
+
+def _copy(body: Body, writer: Writer) -> None:
+    if body.is_complete:
+        return
+    buffer = memoryview(bytearray(min(BUFFER, body.length or BUFFER)))
+    while count := body.readinto(buffer):
+        writer.write(buffer[:count])
+
+
+def _of_parent(error: FileError) -> FileError | Refused:
+    """A folder that is missing is a conflict in WebDAV (RFC 4918, 9.7.1)."""
+    if error.kind in {Kind.MISSING, Kind.NOT_A_FOLDER}:
+        return Refused(409, "The folder for it is not there: make it first.")
+    return error
