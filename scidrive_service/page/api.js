@@ -60,14 +60,21 @@ export async function json(method, path, options) {
 
 // -- addresses
 
-// A byte of a name that is no text comes as half of a surrogate pair (Python's surrogateescape); it goes back as it was.
+const hex = (code) => `%${code.toString(16).toUpperCase().padStart(2, "0")}`;
+
+// As the service spells names in addresses. A byte of a name that is no text comes as half of a surrogate pair (Python's
+// surrogateescape); it goes back as it was.
 export function encodeName(name) {
   let encoded = "";
   for (const character of name) {
     const code = character.codePointAt(0);
-    encoded += code >= 0xdc80 && code <= 0xdcff ? `%${(code & 0xff).toString(16)}` : encodeURIComponent(code >= 0xd800 && code <= 0xdfff ? "\ufffd" : character);
+    if (code >= 0xdc80 && code <= 0xdcff) {
+      encoded += hex(code & 0xff);
+    } else {
+      encoded += encodeURIComponent(code >= 0xd800 && code <= 0xdfff ? "\ufffd" : character);
+    }
   }
-  return encoded;
+  return encoded.replace(/[!'()*]/g, (sign) => hex(sign.charCodeAt(0)));
 }
 
 export function decodeName(text) {
@@ -162,6 +169,14 @@ export async function listFolder(volume, path, signal) {
   const folders = (root.folders ?? []).map((folder) => ({ ...folder, isFolder: true, size: null }));
   const files = (root.files ?? []).map((file) => ({ ...file, isFolder: false }));
   return [...folders, ...files];
+}
+
+// Files and folders below a folder, by name; `above` is where each one is, from there on.
+export async function search(volume, path, pattern) {
+  const folder = [...volume.place, ...path];
+  const { entries, more } = await json("GET", `api/search?path=${encodePath(folder)}`, { query: { pattern } });
+  const found = entries.map((entry) => ({ ...entry, key: entry.path, above: entry.path.split("/").slice(folder.length, -1).map(decodeName) }));
+  return { found, more };
 }
 
 export const makeFolder = (volume, path) => call("PUT", address("folder", volume, path), { query: { quiet: "False" } });

@@ -1,6 +1,6 @@
 // One folder: its path, its files and folders, and what is done with them.
-import { encodeName, fileAddress, listFolder, makeFolder, remove, transfer, json, encodePath } from "./api.js";
-import { act, ask, askText, bytes, button, byId, confirmed, element, many, problem, tell, visible, when } from "./dom.js";
+import { encodePath, fileAddress, listFolder, makeFolder, remove, search, transfer } from "./api.js";
+import { act, askText, bytes, button, byId, confirmed, element, problem, tell, visible, when } from "./dom.js";
 import { hasPreview, preview } from "./preview.js";
 import { publicLink, share } from "./sharing.js";
 import { moveOrCopy } from "./transfer.js";
@@ -139,7 +139,7 @@ function showEntries() {
       here.limit += AT_ONCE * 4;
       showEntries();
     };
-    parts.push(element("p", {}, `${shown.length.toLocaleString()} of ${many(some.length, "entry").replace("entrys", "entries")} are shown. `, button("Show more", more)));
+    parts.push(element("p", {}, `${shown.length.toLocaleString()} of ${some.length.toLocaleString()} are shown. `, button("Show more", more)));
   }
   byId("entries").replaceChildren(...parts);
 }
@@ -314,10 +314,10 @@ byId("search").addEventListener("submit", (event) => {
     return;
   }
   act(async () => {
-    const { entries, more } = await json("GET", "api/search", { query: { path: [...here.volume.place, ...here.path].join("/"), pattern } });
-    here.found = entries;
+    const { found, more } = await search(here.volume, here.path, pattern);
+    here.found = found;
     showEntries();
-    tell(`${many(entries.length, "match").replace("matchs", "matches")}${more ? ", and there are more" : ""}.`);
+    tell(`Found ${found.length.toLocaleString()}${more ? ", and there are more" : ""}.`);
   });
 });
 

@@ -1,6 +1,6 @@
 // With whom a volume is shared, and links that open a file for everybody.
 import { call, encodeName, encodePath, json, volumeAddress } from "./api.js";
-import { act, ask, button, byId, element, tell, visible, when } from "./dom.js";
+import { act, ask, button, element, visible, when } from "./dom.js";
 import { find, loadVolumes } from "./volumes.js";
 
 const RIGHTS = { read: ["read"], write: ["read", "write", "delete"] };
