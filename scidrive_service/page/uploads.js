@@ -4,7 +4,7 @@ import { ask, button, byId, bytes, element, many, visible } from "./dom.js";
 
 const AT_ONCE = 3;
 const LARGE = 32e6;
-const PART = 16e6;
+const PART = 16 * 2 ** 20;
 const TRIES = 4;
 const PAUSES = [1000, 3000, 9000];
 
@@ -41,15 +41,16 @@ function remember(key, id) {
 // -- sending
 
 // `fetch` tells nothing of how much has been sent.
-function send(method, path, body, item, query = "") {
+function send(method, path, body, item, headers = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     item.abort = () => request.abort();
-    request.open(method, base + path + query);
-    request.setRequestHeader("X-XSRFToken", xsrf);
-    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.open(method, base + path);
+    for (const [name, value] of Object.entries({ "X-XSRFToken": xsrf, "Content-Type": "application/octet-stream", ...headers })) {
+      request.setRequestHeader(name, value);
+    }
     request.upload.addEventListener("progress", ({ loaded }) => progress(item, item.offset + loaded));
-    request.addEventListener("load", () => (request.status < 300 ? resolve(request.responseText) : reject(problemOf(request.status, request.responseText))));
+    request.addEventListener("load", () => (request.status < 300 ? resolve(request) : reject(problemOf(request.status, request.responseText))));
     request.addEventListener("error", () => reject(problemOf(0, "")));
     request.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
     request.send(body);
@@ -77,47 +78,74 @@ async function patiently(item, action) {
   }
 }
 
+const addressOf = ({ volume, path }) => encodePath([...volume.place, ...path]);
+
 async function sendWhole(item) {
   item.offset = 0;
-  await patiently(item, () => send("PUT", `fileservice/api/file/${addressOf(item)}`, item.file, item, `?quiet=${item.replace ? "True" : "False"}`));
+  const quiet = item.replace ? "True" : "False";
+  await patiently(item, () => send("PUT", `fileservice/api/file/${addressOf(item)}?quiet=${quiet}`, item.file, item));
 }
 
-const addressOf = ({ volume, path }) => encodePath([...volume.place, ...path]);
+// -- in parts: the protocol tus
+
+const note = (text) => btoa(text.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))));
+
+function begin(item) {
+  const headers = {
+    "Upload-Length": item.file.size,
+    "Upload-Metadata": `path ${note(addressOf(item))},overwrite ${note(String(item.replace))}`,
+  };
+  return json("POST", "api/uploads", { headers });
+}
+
+// How far an upload has come; undefined if the service has none such any more.
+async function offsetOf(id) {
+  try {
+    return (await json("GET", `api/uploads/${encodeName(id)}`)).offset;
+  } catch (error) {
+    if (error.status === 404) {
+      return undefined;
+    }
+    throw error;
+  }
+}
 
 async function sendParts(item) {
   const key = keyOf(item);
-  item.offset = 0;
+  const { size } = item.file;
   let id = remembered()[key];
-  if (id) {
-    try {
-      item.offset = (await json("GET", `api/uploads/${encodeName(id)}`)).offset;
-    } catch (error) {
-      if (isPassing(error)) {
-        throw error;
-      }
-      id = undefined;
-    }
-  }
-  if (!id) {
-    ({ id } = await patiently(item, () => json("POST", "api/uploads", { json: {} })));
+  item.offset = id && (await patiently(item, () => offsetOf(id)));
+  if (item.offset === undefined) {
+    ({ id } = await patiently(item, () => begin(item)));
+    item.offset = 0;
     remember(key, id);
   }
+  const address = `api/uploads/${encodeName(id)}`;
   item.drop = async () => {
     remember(key);
-    await call("DELETE", `api/uploads/${encodeName(id)}`).catch(() => {});
+    await call("DELETE", address).catch(() => {});
   };
-  while (item.offset < item.file.size) {
+  let isThere = false;
+  while (item.offset < size) {
     await patiently(item, async (attempt) => {
       if (attempt) {
-        item.offset = (await json("GET", `api/uploads/${encodeName(id)}`)).offset;
+        const found = await offsetOf(id);
+        // Only the answer to the last part was lost.
+        isThere = found === undefined && item.offset + PART >= size;
+        item.offset = isThere ? size : (found ?? item.offset);
       }
-      const part = item.file.slice(item.offset, item.offset + PART);
-      const answer = await send("PUT", `api/uploads/${encodeName(id)}`, part, item, `?offset=${item.offset}`);
-      item.offset = JSON.parse(answer).offset;
+      if (item.offset < size) {
+        const part = item.file.slice(item.offset, item.offset + PART);
+        const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": item.offset };
+        item.offset = Number((await send("PATCH", address, part, item, headers)).getResponseHeader("Upload-Offset"));
+        // With the last part the file appears.
+        isThere = item.offset === size;
+      }
     });
   }
-  progress(item, item.file.size);
-  await patiently(item, () => json("POST", `api/uploads/${encodeName(id)}`, { json: { path: addressOf(item), overwrite: item.replace } }));
+  if (!isThere) {
+    await patiently(item, () => json("POST", address, { json: { path: addressOf(item), overwrite: item.replace } }));
+  }
   remember(key);
   item.drop = undefined;
 }
