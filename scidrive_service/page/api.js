@@ -184,14 +184,11 @@ export const makeFolder = (volume, path) => call("PUT", address("folder", volume
 export const remove = (volume, path) => call("DELETE", address("data", volume, path), { query: { quiet: "False" } });
 
 export function transfer(volume, path, target, to, { copy, replace = false }) {
+  // SciDrive's volumes have no name: what comes third is then the first name of the path.
+  const [root, owner, name, ...rest] = [...target.place, ...to];
   return call("PUT", address("data", volume, path), {
     query: { replaceExisting: replace, doCopy: copy },
-    json: {
-      destinationPath: to.join("/"),
-      destinationRootVolume: target.root,
-      destinationUserVolume: target.name,
-      destinationOwnerName: target.owner,
-    },
+    json: { destinationRootVolume: root, destinationOwnerName: owner, destinationUserVolume: name, destinationPath: rest.join("/") },
   });
 }
 
