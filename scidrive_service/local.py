@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from scidrive_service import kernel, local_remove, local_walk, local_write
+from scidrive_service import kernel, local_remove, local_stage, local_walk, local_write
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.local_errors import told
 from scidrive_service.local_place import Place, check, entry, is_hidden, names, needs_name
@@ -148,6 +148,21 @@ class LocalTree:
             seen = os.statvfs(f"/proc/self/fd/{self._place.root}")
         return seen.f_bavail * seen.f_frsize
 
+    def held(self, path: Path) -> Usage | None:
+        """What removing a name gives back: of a link its own, of a file with several names nothing. None: a folder."""
+        needs_name(path)
+        return local_stage.held(self._place, path)
+
+    def remove_if(self, path: Path, verify: Callable[[Entry], None]) -> None:
+        """Remove a file unless `verify`, which gets the very one, raises."""
+        self._may_write(path)
+        local_stage.remove_if(self._place, path, verify)
+
+    def stage(self) -> StagedTree:
+        """A folder to fill out of sight."""
+        self._may_write(("staged",))
+        return StagedTree(self._place)
+
     def clear(self) -> None:
         """Remove everything in it, before the directory itself is removed."""
         self._may_write(("everything",))
@@ -166,7 +181,28 @@ class LocalTree:
         if place.root >= 0:
             os.close(place.root)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_place"):
+            self.close()
+
     def _may_write(self, path: Path) -> None:
         needs_name(path)
         if self._is_read_only:
             raise FileError("This volume can only be read. Copy what you need to one of your own.", Kind.FORBIDDEN)
+
+
+class StagedTree(LocalTree):
+    """A hidden folder of a tree, which gets a name in it when all is there."""
+
+    def __init__(self, parent: Place) -> None:
+        self._is_read_only = False
+        self._stage = local_stage.Stage(parent)
+        self._place = self._stage.place
+
+    def publish(self, path: Path, target: Path, *, overwrite: bool, parents: bool = True) -> Entry:
+        """Give what is here at a path, or with ``()`` the folder itself, a name in the tree that it is of."""
+        return self._stage.publish(path, target, overwrite=overwrite, parents=parents)
+
+    def close(self) -> None:
+        """Remove what was not published."""
+        self._stage.drop()
