@@ -410,6 +410,11 @@ class Files:
             ]
         return answer
 
+    def drive_quota(self, person: Person) -> tuple[int, int]:
+        """Bytes that the person's SciDrive holds, and that it can hold: by its quota, or as long as the disk has room."""
+        used, left = self.drive(person).room()
+        return used or 0, (used or 0) + (left or 0)
+
     def _enforced(self, volumes: Iterable[Volume]) -> dict[str, str]:
         return {"enforced": "service only"}
 
@@ -427,8 +432,8 @@ class Files:
         answer.sort(key=lambda item: (item[0].due, item[0].path))
         return [
             {
-                "path": "/".join((volume.root, volume.owner, volume.name, *file.path)),
-                "href": encoded((volume.root, volume.owner, volume.name, *file.path)),
+                "path": "/".join(_names(volume) + file.path),
+                "href": encoded(_names(volume) + file.path),
                 "size": file.size,
                 "created": _iso(datetime.datetime.fromtimestamp(file.created, datetime.UTC)),
                 "expires": _iso(file.due.replace(tzinfo=datetime.UTC)),
@@ -525,9 +530,28 @@ class Files:
         opened = OpenVolume(self._tree(volume), maker, _READ_ONLY, name=volume.name, account=account)
         return opened, path
 
-    def end_links(self, person: Person, volume: OpenVolume, path: Path) -> int:
-        """End the person's links to a file or folder; how many there were."""
-        return self.store.remove_links(person.name, volume.id, path)
+    def links(self, person: Person) -> list[dict[str, Any]]:
+        """The person's links that have not ended, the latest first; their addresses are not kept."""
+        return [
+            {
+                "id": link.digest,
+                "path": encoded(_names(volume) + path),
+                "created": _iso(link.created.replace(tzinfo=datetime.UTC)),
+                "expires": _iso(link.expires.replace(tzinfo=datetime.UTC)),
+            }
+            for link, volume, path in self.store.links(person.name)
+        ]
+
+    def revoke_link(self, person: Person, link_id: str) -> None:
+        """End a link of the person's, by the id in its address or the one in `links`. Raises MISSING."""
+        digest = links.digest(link_id) or link_id
+        if not self.store.remove_link(digest, person.name):
+            raise FileError("There is no such link of yours; it may have ended by itself.", Kind.MISSING)
+
+
+def _names(volume: Volume) -> Path:
+    """How paths in a volume begin."""
+    return tuple(part for part in (volume.root, volume.owner, volume.name) if part)
 
 
 def _described(known: Known, person: Person) -> dict[str, Any]:

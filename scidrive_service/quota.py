@@ -325,7 +325,7 @@ class Quotas:
         ):
             if more > 0 and limit and used + more > limit:
                 return FileError(
-                    f"{scope} may hold {limit:,} {unit}; {used:,} are taken, and {more:,} more do not fit. Remove what "
+                    f"{scope} may hold {limit:,} {unit}; {used:,} are taken, {more:,} more do not fit. Remove what "
                     "is no longer needed, or ask the operators for more room.",
                     Kind.FULL,
                 )

@@ -233,11 +233,23 @@ class Store(Database):
         return None if found is None else (found[0], found[1], _decoded(found[0].path))
 
     @_guarded
-    def remove_links(self, maker: str, volume_id: int, path: Path) -> int:
-        """End somebody's links to a file or folder; how many there were."""
-        theirs = (Link.maker == maker, Link.volume_id == volume_id, Link.path == encoded(path))
+    def links(self, maker: str) -> list[tuple[Link, Volume, Path]]:
+        """Somebody's links that have not expired, the latest first."""
+        wanted = (
+            select(Link, Volume)
+            .join(Volume, Volume.id == Link.volume_id)
+            .where(Link.maker == maker, Link.expires > now())
+            .order_by(Link.created.desc(), Link.digest)
+        )
+        with self.reading() as database:
+            return [(row[0], row[1], _decoded(row[0].path)) for row in database.execute(wanted)]
+
+    @_guarded
+    def remove_link(self, digest: str, maker: str) -> bool:
+        """Whether there was one of theirs."""
+        gone = delete(Link).where(Link.digest == digest, Link.maker == maker).returning(Link.digest)
         with self.writing() as database:
-            return len(database.execute(delete(Link).where(*theirs).returning(Link.digest)).all())
+            return bool(database.execute(gone).all())
 
     @_guarded
     def set_groups(self, maker: str, groups: Iterable[str]) -> None:
