@@ -112,31 +112,35 @@ export const shown = (names) => names.map(visible).join(" / ");
 
 // One volume, as the page names it: `place` are the first names of its files' addresses.
 function userVolume(root, volume) {
-  const isDrive = root.name === "SciDrive";
-  const own = volume.owner === user;
   return {
-    kind: own ? "own" : "shared",
+    kind: volume.owner === user ? "own" : "shared",
     root: root.name,
     owner: volume.owner,
     name: volume.name,
-    title: isDrive ? "SciDrive" : `${root.name} / ${volume.name}`,
+    title: `${root.name} / ${volume.name}`,
     description: volume.description || root.description || "",
-    place: placeOf(root.name, volume.owner, volume.name),
+    place: [root.name, volume.owner, volume.name],
     actions: new Set(volume.allowedActions),
     sharedWith: volume.sharedWith ?? [],
-    id: volume.id,
-    rootId: root.id,
-    isDrive,
   };
 }
 
-function placeOf(root, owner, name) {
-  return name ? [root, owner, name] : [root, owner];
-}
+// Everybody has one, and the client libraries know it by other ways than the list.
+const drive = {
+  kind: "own",
+  root: "SciDrive",
+  owner: user,
+  name: "",
+  title: "SciDrive",
+  description: "Files that you reach from everywhere: notebooks, scripts, this page, a mounted drive.",
+  place: ["SciDrive", user],
+  actions: new Set(["read", "write", "delete"]),
+  sharedWith: [],
+};
 
 export async function listVolumes() {
   const listing = await json("GET", "fileservice/api/volumes/");
-  const volumes = [];
+  const volumes = [drive];
   for (const root of listing.rootVolumes) {
     volumes.push(...root.userVolumes.map((volume) => userVolume(root, volume)));
   }
@@ -152,7 +156,7 @@ export async function listVolumes() {
       sharedWith: [],
     });
   }
-  const roots = listing.rootVolumes.filter((root) => root.allowedActions.includes("create") && root.name !== "SciDrive");
+  const roots = listing.rootVolumes.filter((root) => root.allowedActions.includes("create"));
   return { volumes, roots };
 }
 

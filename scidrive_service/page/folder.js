@@ -80,11 +80,11 @@ function showTools() {
   if (may("write")) {
     tools.push(button("Upload", () => chooseFiles(here), "btn-primary"), button("New folder", newFolder));
   }
-  if (!path.length && volume.kind === "own") {
+  if (!path.length && may("grant")) {
     tools.push(button("Share", () => share(volume), "btn-outline-secondary", `Share ${volume.title}`));
-    if (!volume.isDrive) {
-      tools.push(button("Rename volume", () => renameVolume(volume)), button("Delete volume", () => deleteVolume(volume), "btn-outline-danger"));
-    }
+  }
+  if (!path.length && volume.kind === "own" && volume.name) {
+    tools.push(button("Rename volume", () => renameVolume(volume)), button("Delete volume", () => deleteVolume(volume), "btn-outline-danger"));
   }
   tools.push(element("a", { class: "btn btn-sm btn-outline-secondary", href: `${fileAddress(volume, path)}?format=zip`, download: "" }, "Download all"));
   if (!may("write")) {
@@ -216,7 +216,7 @@ function menu(entry, path) {
   if (hasPreview(entry)) {
     add("Preview", () => preview(here.volume, path, entry));
   }
-  if (here.volume.kind === "own" || may("grant")) {
+  if (here.volume.kind !== "data") {
     add("Public link", () => publicLink(here.volume, path, entry.isFolder));
   }
   if (may("write") && may("delete")) {

@@ -18,13 +18,13 @@ async function follow() {
 
 // Files of temporary storage that will be removed soon.
 async function warn() {
-  const { files } = await json("GET", "api/expiring");
+  const files = await json("GET", "api/expiring");
   if (!files.length) {
     byId("expiring").replaceChildren();
     return;
   }
   const lines = files.slice(0, 100).map((file) => {
-    const names = file.path.split("/");
+    const names = file.href.split("/").map(decodeName);
     const volume = find(names);
     const text = names.map(visible).join(" / ");
     const shown = volume ? element("a", { href: hashOf(volume, names.slice(volume.place.length, -1)) }, text) : text;

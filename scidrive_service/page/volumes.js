@@ -28,8 +28,9 @@ export async function loadUsage() {
 
 // What a volume holds and may hold: a limit of its own, or the one of all its owner's volumes of that kind.
 function usageOf(volume) {
-  const own = usage.find((item) => item.type === "PER_VOLUME" && item.userVolumeId === volume.id);
-  const whole = volume.owner === user && usage.find((item) => item.type === "PER_USER" && item.rootVolumeId === volume.rootId);
+  const these = usage.filter((item) => item.rootVolumeName === volume.root);
+  const own = these.find((item) => item.type === "PER_VOLUME" && item.userVolumeName === volume.name);
+  const whole = these.find((item) => item.type === "PER_USER");
   const limited = [own, whole].find((item) => item?.numberOfBytesQuota);
   return limited ?? own ?? whole;
 }
