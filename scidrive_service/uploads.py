@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scidrive_service.errors import FileError, Kind
@@ -42,12 +42,16 @@ class OffsetError(FileError):
 
 @dataclass(frozen=True)
 class Upload:
-    """How far an upload has come. Times are seconds since 1970."""
+    """How far an upload has come. Times are seconds since 1970.
+
+    `note` is what `Uploads.begin` was given.
+    """
 
     id: str
     offset: int
     started: float
     expires: float
+    note: dict[str, Any] = field(default_factory=dict)
 
 
 class Uploads:
@@ -73,8 +77,13 @@ class Uploads:
         with _told():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def begin(self, owner: str) -> str:
+    def begin(self, owner: str, note: dict[str, Any] | None = None) -> str:
         """Begin one.
+
+        Parameters
+        ----------
+        note
+            What the door wants to know when it goes on; JSON.
 
         Returns
         -------
@@ -97,7 +106,7 @@ class Uploads:
             id = secrets.token_urlsafe(24)
             about = folder / f"{id}.json"
             draft = about.with_suffix(".new")
-            draft.write_text(json.dumps({"owner": owner, "started": time.time()}))
+            draft.write_text(json.dumps({"owner": owner, "started": time.time(), "note": note or {}}))
             draft.rename(about)
             os.close(os.open(about.with_suffix(".data"), os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         return id
@@ -140,8 +149,12 @@ class Uploads:
         about = self._about(id, owner)
         with _told():
             seen = about.with_suffix(".data").stat()
-            started = float(self._read(about)["started"])
-        return Upload(id, seen.st_size, started, seen.st_mtime + self._seconds)
+            known = self._read(about)
+        if not known:
+            raise _missing()
+        return Upload(
+            id, seen.st_size, float(known["started"]), seen.st_mtime + self._seconds, dict(known.get("note") or {})
+        )
 
     def unfinished(self, owner: str) -> list[Upload]:
         """All of a user, the oldest first."""

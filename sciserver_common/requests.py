@@ -250,7 +250,7 @@ class RequestHandler(ServiceHandler):
 
     def send_error(self, status_code: int = 500, **keywords: Any) -> None:
         """Answer with an error once the client has stopped sending; break off if the answer has begun already."""
-        if self._gone:
+        if self._gone or self._finished:
             return
         if self._headers_written:
             self.break_off()
@@ -261,12 +261,12 @@ class RequestHandler(ServiceHandler):
             self._later = asyncio.create_task(self._send_error_later(status_code, keywords))
 
     async def _send_error_later(self, status_code: int, keywords: dict[str, Any]) -> None:
-        deadline = asyncio.get_running_loop().time() + DROPPING_SECONDS
+        before, deadline = self._length, asyncio.get_running_loop().time() + DROPPING_SECONDS
         while not self.request._body_future.done():
-            if self._length > DROPPED or asyncio.get_running_loop().time() > deadline:
+            if self._length - before > DROPPED or asyncio.get_running_loop().time() > deadline:
                 break
             await asyncio.wait([self.request._body_future], timeout=0.2)
-        if not self._gone:
+        if not self._gone and not self._finished:
             super().send_error(status_code, **keywords)
 
     def break_off(self) -> None:
