@@ -139,6 +139,15 @@ class LocalTree:
         check(path)
         return local_walk.walk(self._place, path)
 
+    def below(self, path: Path) -> LocalTree:
+        """The tree of one folder, to be read: no link in it leads out of the folder."""
+        check(path)
+        with self._place.acting(), told(path):
+            tree = LocalTree.__new__(LocalTree)
+            tree._is_read_only = True
+            tree._place = Place(self._place.open(path, kernel.PLACE), self._place.account)
+        return tree
+
     def usage(self, path: Path = ()) -> Usage:
         check(path)
         return local_walk.usage(self._place, path)

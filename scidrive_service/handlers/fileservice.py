@@ -138,7 +138,7 @@ class Data(Handler):
             raise Problem(404, "There is no such file service.", hint=f"There is: {self.parts.service_name}.")
 
     def _destination(self, person: Person, body: dict[str, Any]) -> Path:
-        """Where it goes. The client chooses the body's shape by the source, whatever the destination (contract §5.3)."""
+        """Where it goes. The client chooses the body's shape by the source, whatever it is (contract §5.3)."""
         values = {}
         for key in ("RootVolume", "OwnerName", "UserVolume", "DataVolume", "Path"):
             value = body.get(f"destination{key}")

@@ -101,17 +101,14 @@ class Receiver(Handler):
         loop = asyncio.get_running_loop()
         self._moved = loop.time()
 
-        def look() -> None:
-            nonlocal timer
-            if self.request._body_future.done():
-                return
-            if loop.time() - self._moved > STALLED and (self._pending is None or self._pending.done()):
-                self.break_off()
-                return
-            timer = loop.call_later(STALLED / 4, look)
+        async def watch() -> None:
+            while not self.request._body_future.done():
+                await asyncio.sleep(STALLED / 4)
+                if loop.time() - self._moved > STALLED and (self._pending is None or self._pending.done()):
+                    self.break_off()
+                    return
 
-        timer = loop.call_later(STALLED / 4, look)
-        self._held.callback(lambda: timer.cancel())
+        self._held.callback(asyncio.create_task(watch()).cancel)
 
     # -- what comes
 

@@ -12,7 +12,6 @@ import os
 import re
 from typing import Any
 
-
 from scidrive_service import paths
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.files import Action, Person
@@ -138,20 +137,14 @@ class Beginning(TusHandler):
     async def post(self) -> None:
         """Begin one. ``Upload-Metadata`` has the ``path`` at which the file appears, and maybe ``overwrite``."""
         length = self.length("Upload-Length")
-        deferred = (
-            self.request.headers.get("Upload-Defer-Length") == "1" or "Tus-Resumable" not in self.request.headers
-        )
-        if length is None and not deferred:
+        headers = self.request.headers
+        if length is None and "Tus-Resumable" in headers and headers.get("Upload-Defer-Length") != "1":
             raise Problem(400, "Say with Upload-Length how many bytes it will have, or Upload-Defer-Length: 1.")
         noted = self._metadata()
         wanted = paths.parse(noted.get("path", ""))
         overwrite = self.truth("overwrite", noted.get("overwrite", "true"))
-        headers = {
-            name: value
-            for name in ("Content-MD5", "Digest", "Repr-Digest")
-            if (value := self.request.headers.get(name)) is not None
-        }
-        content.digests(headers)
+        promised = {name: headers[name] for name in ("Content-MD5", "Digest", "Repr-Digest") if name in headers}
+        content.digests(promised)
 
         def begin(person: Person) -> str:
             if wanted:
@@ -162,7 +155,7 @@ class Beginning(TusHandler):
                 "length": length,
                 "path": paths.encoded(wanted) or None,
                 "overwrite": overwrite,
-                "digests": headers,
+                "digests": promised,
             }
             return self.parts.uploads.begin(person.name, note)
 
@@ -215,10 +208,8 @@ class Continuation(TusHandler, Receiver):
 
     async def prepared(self) -> None:
         if self.request.method in self.receives:
-            if (
-                self.request.method == "PATCH"
-                and self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != PART
-            ):
+            media_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if media_type != PART:
                 raise Problem(415, f"Send the part as {PART}.")
             if content.digests(self.request.headers):
                 raise Problem(400, "Send the digest of the whole file, with POST: parts are not checked.")
