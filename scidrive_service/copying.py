@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from scidrive_service.access import Action
 from scidrive_service.counted import held, missing_folders
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.quota import Reservation
 from scidrive_service.tree import Entry, Tree, Usage
-from scidrive_service.volumes import Action
 
 if TYPE_CHECKING:
     from scidrive_service.open_volume import OpenVolume
@@ -30,7 +31,8 @@ def copy(source: OpenVolume, path: Path, target: OpenVolume, to: Path, *, overwr
 
     A file appears at once. A folder is filled out of sight and then gets its name, where the storage can rename
     folders; an object store cannot, there the files appear one after the other. Room for all of it is reserved before
-    the first byte is written. What no door serves (links, pipes, devices) is not copied.
+    the first byte is written. A link in a folder is copied if it leads to something in the folder; what no door serves
+    (other links, pipes, devices) is left out.
 
     Parameters
     ----------
@@ -65,25 +67,25 @@ def copy(source: OpenVolume, path: Path, target: OpenVolume, to: Path, *, overwr
         return _copy_plainly(source.tree, entry, target, to, there, reservation)
 
 
-def inventory(tree: Tree, path: Path) -> tuple[object, ...]:
-    """What a move must find again before it removes the source: also that nothing in it was left out.
+def inventory(tree: Tree, path: Path, into: Tree) -> bytes:
+    """A digest of all that a move must find again before it removes the source, however much that is.
 
     Raises
     ------
     FileError
-        UNSAFE: there is something that cannot be copied.
+        UNSAFE: there is something that a copy would leave out.
     """
     entry = tree.stat(path)
-    found: list[object] = [entry if not entry.is_folder else entry.path]
+    digest = hashlib.sha256()
     for below in tree.walk(path) if entry.is_folder else (entry,):
-        if not below.is_safe:
+        if not below.is_safe and _inner_link(tree, below.path, path, into) is None:
             raise FileError(
-                f"{shown(below.path)} is a link, a pipe, a device or closed, and cannot be moved to another volume. "
-                "Copy the rest, or move it in a container.",
+                f"{shown(below.path)} is a link out of its folder, a pipe, a device, or closed, and cannot be moved to "
+                "another volume. Copy the rest, or move it in a container.",
                 Kind.UNSAFE,
             )
-        found.append((below.path, below.is_folder, below.size, below.etag))
-    return tuple(found)
+        digest.update(repr((below.path, below.is_folder, below.size, below.etag)).encode())
+    return digest.digest()
 
 
 def _present(tree: Tree, path: Path) -> Entry | None:
@@ -103,10 +105,16 @@ def _plan(tree: Tree, path: Path, entry: Entry) -> Usage:
     for below in tree.walk(path):
         if below.is_folder and not below.is_safe:
             raise FileError(f"{shown(below.path)} cannot be read, so its folder cannot be copied.", Kind.FORBIDDEN)
-        if below.is_safe:
-            size += below.size
-            count += 1
+        size += below.size if below.is_safe else 0
+        count += 1
     return Usage(size, count)
+
+
+def _inner_link(tree: Tree, path: Path, top: Path, into: Tree) -> str | None:
+    """Where a link leads that stays the same link in a copy of a folder, on a storage that has links."""
+    ask = getattr(tree, "inner_link", None)
+    found: str | None = ask(path, top) if ask is not None and hasattr(into, "stage") else None
+    return found
 
 
 def _copy_file(tree: Tree, path: Path, target: OpenVolume, to: Path, *, overwrite: bool) -> Entry:
@@ -147,6 +155,9 @@ class _Filling:
                 self._count(0)
             elif item.is_safe:
                 self._file(tree, item.path, into, place)
+            elif (link := _inner_link(tree, item.path, entry.path, into)) is not None:
+                into.make_link(place, link)  # type: ignore[attr-defined]
+                self._count(0)
 
     def _file(self, tree: Tree, path: Path, into: Tree, at: Path) -> None:
         try:

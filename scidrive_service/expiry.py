@@ -21,6 +21,12 @@ from scidrive_service.tree import Entry, Tree
 log = logging.getLogger(__name__)
 
 
+_MOST = 50_000
+"""Warnings that are kept for one volume. Further files are announced, and live, until the first are gone."""
+
+_AT_ONCE = 2_000
+
+
 class _Changed(Exception):
     """The file is not the one that was announced."""
 
@@ -54,18 +60,24 @@ def sweep(tree: Tree, volume: Volume, policy: RootPolicy, store: Store) -> list[
         What was removed.
     """
     known = {file.path: file for file in store.warned([volume.id])}
-    moment = now()
-    removed, fresh, seen = [], [], set()
+    moment, count = now(), len(known)
+    removed: list[Expiring] = []
+    fresh: list[Expiring] = []
+    gone = dict.fromkeys(known)
     for file in announced(tree, volume, policy, known):
-        seen.add(file.path)
+        gone.pop(file.path, None)
         if file.due <= moment:
             if _remove(tree, file):
                 removed.append(file)
-        elif known.get(file.path) != file:
+                gone[file.path] = None
+        elif known.get(file.path) != file and (file.path in known or count < _MOST):
+            count += file.path not in known
             fresh.append(file)
-    gone = [path for path in known if path not in seen] + [file.path for file in removed]
+            if len(fresh) >= _AT_ONCE:
+                store.warn(volume.id, fresh, [])
+                fresh.clear()
     if fresh or gone:
-        store.warn(volume.id, fresh, gone)
+        store.warn(volume.id, fresh, list(gone))
     for file in removed:
         store.remove_properties(volume.id, file.path)
     if removed:

@@ -5,46 +5,38 @@ Everything blocks, and is called in threads. What cannot be done raises `FileErr
 
 from __future__ import annotations
 
-import collections
 import datetime
+import heapq
+import itertools
 import logging
 import pathlib
-import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scidrive_service import expiry, links
+from scidrive_service import answers, expiry
+from scidrive_service.access import Action, Known, Person, is_name, missing, sharees, spelled
 from scidrive_service.counted import Account
 from scidrive_service.errors import FileError, Kind
-from scidrive_service.local import LocalTree
+from scidrive_service.links import Links
 from scidrive_service.models import Volume
 from scidrive_service.open_volume import OpenVolume
-from scidrive_service.paths import Path, encoded
+from scidrive_service.paths import Path
 from scidrive_service.policy import DRIVE, RootPolicy
+from scidrive_service.projects import Projects, is_together
 from scidrive_service.quota import Quotas
 from scidrive_service.store import Expiring, Store
-from scidrive_service.tree import Tree, Usage
-from scidrive_service.volumes import (
-    Action,
-    Known,
-    Mount,
-    Person,
-    Registry,
-    is_name,
-    missing,
-    sharees,
-    spelled,
-)
+from scidrive_service.tree import Tree
+from scidrive_service.trees import Trees
+from scidrive_service.volumes import Mount, Registry
 from sciserver_common.deployment import Deployment
-from sciserver_spawner.volumes import USER_ID, WORKSPACE
+from sciserver_spawner.volumes import USER_ID
 
 __all__ = ["Action", "Files", "Mount", "OpenVolume", "Person"]
 
 log = logging.getLogger(__name__)
 
-_TREES = 512
-"""Volumes that are kept open: one file descriptor each."""
+_MOST_EXPIRING = 5_000
+"""Files in one answer."""
 
 _READ_ONLY = frozenset({Action.READ})
 
@@ -79,12 +71,11 @@ class Files:
     ) -> None:
         self.store, self.policies = store, dict(policies)
         self._data_dir, self._data_texts = deployment.data_dir, data_volumes or {}
-        self._account, self._drive_tree = account, drive_tree
         self.registry = Registry(deployment.volumes_dir, self.policies, store, account=account)
-        self.quotas = Quotas(lambda volume: self._tree(volume).usage(), self.registry.family, count_seconds)
-        self._trees: collections.OrderedDict[object, tuple[tuple[int, int], Tree]] = collections.OrderedDict()
-        self._groups: dict[str, frozenset[str]] = {}
-        self._lock = threading.Lock()
+        self._trees = Trees(self.registry, self._data_dir, account, drive_tree)
+        self.quotas = Quotas(lambda volume: self._trees.of(volume).usage(), self.registry.family, count_seconds)
+        self._projects = Projects(store)
+        self._links = Links(self.registry, store)
 
     def close(self) -> None:
         """Stop counting. The store stays open."""
@@ -114,9 +105,7 @@ class Files:
         """A data volume, which everybody reads."""
         if not is_name(name) or name in self.policies or not (self._data_dir / name).is_dir():
             raise missing("", "", name)
-        path = self._data_dir / name
-        tree = self._kept(("data", name), path, lambda: LocalTree(path, read_only=True, account=self._account))
-        return OpenVolume(tree, person, _READ_ONLY, name=name)
+        return OpenVolume(self._trees.of_data(name), person, _READ_ONLY, name=name)
 
     def drive(self, person: Person) -> OpenVolume:
         """The person's own SciDrive, made at first use."""
@@ -148,12 +137,12 @@ class Files:
 
     def _known(self, person: Person, root: str, owner: str, name: str) -> Known:
         """A volume that the person may know of; their own default ones are made."""
-        self._seen(person)
+        self._links.seen(person)
         known = self.registry.find(root, owner, name)
         if known is None and owner == person.name and root in self.policies:
             policy = self.policies[root]
             if name in policy.default_volumes or (policy.is_drive and not name):
-                self.registry.make(root, owner, name)
+                self._make(root, owner, name)
                 known = self.registry.find(root, owner, name)
         if known is None or not known.actions(person):
             raise missing(root, owner, name)
@@ -162,35 +151,21 @@ class Files:
     def _open(self, person: Person, known: Known) -> OpenVolume:
         volume = known.volume
         account = Account(self.quotas, volume, self.policies[volume.root])
-        tree = self._tree(volume)
+        tree = self._trees.of(volume)
         return OpenVolume(tree, person, known.actions(person), name=volume.name, account=account, store=self.store)
 
-    def _tree(self, volume: Volume) -> Tree:
-        path = self.registry.path(volume.root, volume.owner, volume.name)
-        drive_tree = self._drive_tree
-        if volume.root == DRIVE and drive_tree is not None:
-            return self._kept(volume.id, path, lambda: drive_tree(volume.owner))
-        return self._kept(volume.id, path, lambda: LocalTree(path, account=self._account))
+    def _make(self, root: str, owner: str, name: str, description: str = "") -> bool:
+        if not self.registry.make(root, owner, name, description):
+            return False
+        known = self.registry.find(root, owner, name)
+        if known is not None:
+            self._protect(known.volume)
+        return True
 
-    def _kept(self, key: object, path: pathlib.Path, make: Callable[[], Tree]) -> Tree:
-        """A tree, open already if it was used before and the directory is still the same one."""
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise FileError("The volume is not there any more. Look at the list of volumes.", Kind.MISSING) from error
-        identity = (status.st_dev, status.st_ino)
-        with self._lock:
-            before, tree = self._trees.get(key, (None, None))
-            if tree is not None and before == identity:
-                self._trees.move_to_end(key)
-                return tree
-        tree = make()
-        # Not closed when it is dropped: others may be using it. It closes itself when nobody does any more.
-        with self._lock:
-            self._trees[key] = identity, tree
-            while len(self._trees) > _TREES:
-                self._trees.popitem(last=False)
-        return tree
+    def _protect(self, volume: Volume) -> None:
+        if not self._trees.is_elsewhere(volume):
+            path = self.registry.path(volume.root, volume.owner, volume.name)
+            self._projects.protect(path, volume, self.policies[volume.root])
 
     # -- the contract's volumes
 
@@ -203,29 +178,23 @@ class Files:
 
         The default volumes are made if they are missing.
         """
-        self._seen(person)
+        self._links.seen(person)
         for policy in self.policies.values():
             for name in policy.default_volumes:
-                self.registry.make(policy.name, person.name, name)
+                self._make(policy.name, person.name, name)
         own = self.registry.owned(person.name)
         shares = self.store.shares([volume.id for volume in own])
         known = [Known(volume, tuple(shares[volume.id])) for volume in own] + self.registry.shared_with(person)
         return {
             "rootVolumes": [
-                {
-                    "id": number,
-                    "resourceUUID": str(uuid.uuid5(uuid.NAMESPACE_URL, f"sciserver:root:{policy.name}")),
-                    "name": policy.name,
-                    "description": policy.description,
-                    "pathOnFileSystem": str(WORKSPACE / policy.name),
-                    "containsSharedVolumes": True,
-                    "allowedActions": ["create"] if policy.users_create else [],
-                    "userVolumes": [_described(each, person) for each in known if each.volume.root == policy.name],
-                }
+                answers.root_volume(number, policy, known, person)
                 for number, policy in enumerate(self.policies.values(), 1)
                 if not policy.is_drive
             ],
-            "dataVolumes": [self._described_data(number, name) for number, name in enumerate(self._data_names(), 1)],
+            "dataVolumes": [
+                answers.data_volume(number, name, self._data_texts.get(name, {}))
+                for number, name in enumerate(self._data_names(), 1)
+            ],
         }
 
     def _data_names(self) -> list[str]:
@@ -235,24 +204,10 @@ class Files:
             return []
         return [name for name in found if is_name(name) and name not in self.policies]
 
-    def _described_data(self, number: int, name: str) -> dict[str, Any]:
-        texts = self._data_texts.get(name, {})
-        return {
-            "id": number,
-            "resourceUUID": str(uuid.uuid5(uuid.NAMESPACE_URL, f"sciserver:data:{name}")),
-            "name": name,
-            "displayName": texts.get("displayName", name),
-            "description": texts.get("description", ""),
-            "pathOnFileSystem": str(WORKSPACE / name),
-            "url": texts.get("url", ""),
-            "allowedActions": [str(Action.READ)],
-            "sharedWith": [],
-        }
-
     def volume_info(self, person: Person, root: str, owner: str, name: str) -> dict[str, Any]:
         """One volume, as it is in the listing."""
         known = self._known(person, root, owner, name)
-        return {"rootVolume": root, **_described(known, person)}
+        return {"rootVolume": root, **answers.user_volume(known, person)}
 
     def create_volume(
         self, person: Person, root: str, owner: str, name: str, quiet: bool, description: str = ""
@@ -277,7 +232,7 @@ class Files:
             raise FileError(f"You can make volumes of your own only: {root}/{person.name}/{name}.", Kind.FORBIDDEN)
         if not policy.users_create and name not in policy.default_volumes:
             raise FileError(f"Volumes in {root} are made by the operators. Ask them.", Kind.FORBIDDEN)
-        if not self.registry.make(root, owner, name, description) and not quiet:
+        if not self._make(root, owner, name, description) and not quiet:
             raise FileError(f"There is a volume {root}/{owner}/{name} already. Choose another name.", Kind.EXISTS)
 
     def delete_volume(self, person: Person, root: str, owner: str, name: str, quiet: bool) -> None:
@@ -365,81 +320,50 @@ class Files:
         """
         for volume in self.store.volumes(owner=name):
             self._dropped(volume)
-        self._groups.pop(name, None)
         return self.registry.set_aside(name)
 
     def _dropped(self, volume: Volume) -> None:
         self.quotas.forget(volume)
-        with self._lock:
-            self._trees.pop(volume.id, None)
-
-    def _seen(self, person: Person) -> None:
-        """Somebody who leaves a group loses what links they have made through it."""
-        if self._groups.get(person.name) != person.groups:
-            self.store.set_groups(person.name, person.groups)
-            self._groups[person.name] = person.groups
+        self._trees.drop(volume)
 
     # -- quotas
 
     def usage(self, person: Person) -> list[dict[str, Any]]:
-        """What somebody's volumes hold and may hold (contract ``api/usage``); a quota of 0: no limit.
-
-        ``enforced`` says who stops a container that writes too much: the file system, or nobody but the doors.
-        """
-        answer: list[dict[str, Any]] = []
+        """What somebody's volumes hold and may hold (contract ``api/usage``); see `answers.quotas`."""
+        rows = []
         for number, policy in enumerate(self.policies.values(), 1):
             own = self.registry.owned(person.name, policy.name)
             held = [(volume, self.quotas.used(volume)) for volume in own]
-            total = Usage(sum(usage.bytes for _, usage in held), sum(usage.files for _, usage in held))
-            place = {"rootVolumeId": number, "rootVolumeName": policy.name}
-            limits = (policy.user_bytes, policy.user_files)
-            answer.append(
-                {"type": "PER_USER", **place, "username": person.name, **_quota(total, *limits), **self._enforced(own)}
+            is_protected = bool(own) and all(
+                self._projects.is_protected(self.registry.path(policy.name, person.name, each.name), each, policy)
+                for each in own
+                if not self._trees.is_elsewhere(each)
             )
-            limits = (policy.volume_bytes, policy.volume_files)
-            answer += [
-                {
-                    "type": "PER_VOLUME",
-                    **place,
-                    "userVolumeId": volume.id,
-                    "userVolumeName": volume.name,
-                    **_quota(usage, *limits),
-                    **self._enforced([volume]),
-                }
-                for volume, usage in held
-            ]
-        return answer
+            together = is_together(policy)
+            rows += answers.quotas(
+                number, policy, person.name, held, is_protected and together, is_protected and not together
+            )
+        return rows
 
     def drive_quota(self, person: Person) -> tuple[int, int]:
-        """Bytes that the person's SciDrive holds, and that it can hold: by its quota, or as long as the disk has room."""
+        """Bytes that the person's SciDrive holds, and may hold: by its quota, or as far as the disk has room."""
         used, left = self.drive(person).room()
         return used or 0, (used or 0) + (left or 0)
-
-    def _enforced(self, volumes: Iterable[Volume]) -> dict[str, str]:
-        return {"enforced": "service only"}
 
     # -- files that expire
 
     def expiring(self, person: Person) -> list[dict[str, Any]]:
-        """Files of somebody's volumes that will be removed by rule, the next to go first."""
-        answer = []
+        """Files of somebody's volumes that will be removed by rule, the next to go first; 5,000 at most."""
+        found: list[tuple[Expiring, Volume]] = []
         for policy in self.policies.values():
             if policy.expires_after is None:
                 continue
             for volume in self.registry.owned(person.name, policy.name):
                 known = {file.path: file for file in self.store.warned([volume.id])}
-                answer += [(file, volume) for file in expiry.announced(self._tree(volume), volume, policy, known)]
-        answer.sort(key=lambda item: (item[0].due, item[0].path))
-        return [
-            {
-                "path": "/".join(_names(volume) + file.path),
-                "href": encoded(_names(volume) + file.path),
-                "size": file.size,
-                "created": _iso(datetime.datetime.fromtimestamp(file.created, datetime.UTC)),
-                "expires": _iso(file.due.replace(tzinfo=datetime.UTC)),
-            }
-            for file, volume in answer
-        ]
+                files = expiry.announced(self._trees.of(volume), volume, policy, known)
+                both = itertools.chain(found, ((file, volume) for file in files))
+                found = heapq.nsmallest(_MOST_EXPIRING, both, key=lambda item: (item[0].due, item[0].path))
+        return [answers.expiring(volume, file) for file, volume in found]
 
     def sweep(self) -> list[Expiring]:
         """Announce and remove files by their root volumes' rules, and tidy up after services that were killed.
@@ -451,7 +375,8 @@ class Files:
         for policy in self.policies.values():
             for volume in self.registry.everything(policy.name):
                 try:
-                    tree = self._tree(volume)
+                    self._protect(volume)
+                    tree = self._trees.of(volume)
                     tidy = getattr(tree, "sweep", None)
                     if tidy is not None:
                         tidy()
@@ -474,12 +399,12 @@ class Files:
         person = Person(name, frozenset(groups))
         self.listing(person)
         if DRIVE in self.policies:
-            self.registry.make(DRIVE, name, "")
+            self._make(DRIVE, name, "")
         own = [Known(volume, ()) for volume in self.registry.owned(name)]
         found = []
         for known in [*own, *self.registry.shared_with(person)]:
             volume, actions = known.volume, known.actions(person)
-            if volume.root == DRIVE and self._drive_tree is not None:
+            if self._trees.is_elsewhere(volume):
                 continue  # not a directory
             if Action.READ in actions:
                 path = str(self.registry.path(volume.root, volume.owner, volume.name))
@@ -495,92 +420,27 @@ class Files:
     ) -> tuple[str, datetime.datetime]:
         """An address for a file or folder that needs no token: its id, and when it ends.
 
-        It is told once. It ends earlier with its volume, when its maker may no longer read there, and by `end_links`.
+        It is told once. It ends earlier with its volume, by `revoke_link`, and when its maker may no longer read.
         """
         volume.stat(path)
         if not volume.id:
             raise FileError("Links can be made to files in user volumes only.", Kind.FORBIDDEN)
-        link_id, expires = links.new_id(), links.expiry(seconds)
-        digest = links.digest(link_id)
-        assert digest is not None  # noqa: S101 - it was just made
-        self.store.add_link(digest, volume.id, path, person.name, person.groups, expires.replace(tzinfo=None))
-        return link_id, expires
+        return self._links.make(person, volume.id, path, seconds)
 
     def open_link(self, link_id: str) -> tuple[OpenVolume, Path]:
-        """The volume of a link, read only, and the path of the file or folder in it.
+        """The volume of a link, read only, and the path of the file or folder in it. Raises MISSING, see `Links.find`.
 
         Whoever reads below the folder must not go above the path.
-
-        Raises
-        ------
-        FileError
-            MISSING: it has ended, or there is none.
         """
-        gone = FileError("This link has ended, or there is none. Ask who gave it to you for a new one.", Kind.MISSING)
-        digest = links.digest(link_id)
-        found = self.store.link(digest) if digest is not None else None
-        if found is None:
-            raise gone
-        link, volume, path = found
-        maker = Person(link.maker, frozenset(link.groups))
-        known = self.registry.find(volume.root, volume.owner, volume.name)
-        if known is None or known.volume.id != volume.id or Action.READ not in known.actions(maker):
-            raise gone
+        known, maker, path = self._links.find(link_id)
+        volume = known.volume
         account = Account(self.quotas, volume, self.policies[volume.root])
-        opened = OpenVolume(self._tree(volume), maker, _READ_ONLY, name=volume.name, account=account)
-        return opened, path
+        return OpenVolume(self._trees.of(volume), maker, _READ_ONLY, name=volume.name, account=account), path
 
     def links(self, person: Person) -> list[dict[str, Any]]:
-        """The person's links that have not ended, the latest first; their addresses are not kept."""
-        return [
-            {
-                "id": link.digest,
-                "path": encoded(_names(volume) + path),
-                "created": _iso(link.created.replace(tzinfo=datetime.UTC)),
-                "expires": _iso(link.expires.replace(tzinfo=datetime.UTC)),
-            }
-            for link, volume, path in self.store.links(person.name)
-        ]
+        """The person's links; see `Links.of`."""
+        return self._links.of(person)
 
     def revoke_link(self, person: Person, link_id: str) -> None:
-        """End a link of the person's, by the id in its address or the one in `links`. Raises MISSING."""
-        digest = links.digest(link_id) or link_id
-        if not self.store.remove_link(digest, person.name):
-            raise FileError("There is no such link of yours; it may have ended by itself.", Kind.MISSING)
-
-
-def _names(volume: Volume) -> Path:
-    """How paths in a volume begin."""
-    return tuple(part for part in (volume.root, volume.owner, volume.name) if part)
-
-
-def _described(known: Known, person: Person) -> dict[str, Any]:
-    volume, actions = known.volume, known.actions(person)
-    shares = known.shares if Action.GRANT in actions else ()
-    return {
-        "id": volume.id,
-        "resourceUUID": volume.uuid,
-        "name": volume.name,
-        "description": volume.description,
-        "relativePath": f"{volume.owner}/{volume.name}",
-        "owner": volume.owner,
-        "allowedActions": spelled(actions),
-        "sharedWith": [
-            {"id": str(share.id), "name": share.name, "type": share.kind, "allowedActions": share.actions.split(",")}
-            for share in shares
-        ],
-        "owningResourceId": None,
-    }
-
-
-def _quota(usage: Usage, bytes: int, files: int) -> dict[str, int]:
-    return {
-        "numberOfFilesUsed": usage.files,
-        "numberOfFilesQuota": files,
-        "numberOfBytesUsed": usage.bytes,
-        "numberOfBytesQuota": bytes,
-    }
-
-
-def _iso(moment: datetime.datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        """End a link of the person's; see `Links.revoke`."""
+        self._links.revoke(person, link_id)

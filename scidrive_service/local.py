@@ -162,6 +162,11 @@ class LocalTree:
         needs_name(path)
         return local_stage.held(self._place, path)
 
+    def inner_link(self, path: Path, top: Path) -> str | None:
+        """Where a link leads, as it is written, if that is below `top`, which the link is below, too; else None."""
+        check(path)
+        return local_stage.inner_link(self._place, path, top)
+
     def remove_if(self, path: Path, verify: Callable[[Entry], None]) -> None:
         """Remove a file unless `verify`, which gets the very one, raises."""
         self._may_write(path)
@@ -207,6 +212,11 @@ class StagedTree(LocalTree):
         self._is_read_only = False
         self._stage = local_stage.Stage(parent)
         self._place = self._stage.place
+
+    def make_link(self, path: Path, target: str) -> None:
+        """Make a symbolic link."""
+        self._may_write(path)
+        local_stage.make_link(self._place, path, target)
 
     def publish(self, path: Path, target: Path, *, overwrite: bool, parents: bool = True) -> Entry:
         """Give what is here at a path, or with ``()`` the folder itself, a name in the tree that it is of."""

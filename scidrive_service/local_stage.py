@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 
@@ -74,6 +75,38 @@ def held(place: Place, path: Path) -> Usage | None:
     if seen.links > 1:
         return Usage(0, 0)
     return Usage(seen.size if seen.is_file else 0, 1)
+
+
+def inner_link(place: Place, path: Path, top: Path) -> str | None:
+    """Where a link leads, as it is written, if that is below a folder it is itself in; else None."""
+    with place.acting(), told(path, Kind.MISSING):
+        folder = place.folder(path[:-1])
+        try:
+            target = os.readlink(os.fsencode(path[-1]), dir_fd=folder)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # not a link
+                return None
+            raise
+        finally:
+            os.close(folder)
+    if target.startswith(b"/"):
+        return None
+    depth = len(path) - len(top) - 1
+    for name in target.split(b"/"):
+        depth += {b"": 0, b".": 0, b"..": -1}.get(name, 1)
+        if depth < 0:
+            return None
+    return os.fsdecode(target)
+
+
+def make_link(place: Place, path: Path, target: str) -> None:
+    """Make a link; what it leads to is looked at when it is followed."""
+    with place.acting(), told(path):
+        folder = place.folder(path[:-1], make=True)
+        try:
+            os.symlink(os.fsencode(target), os.fsencode(path[-1]), dir_fd=folder)
+        finally:
+            os.close(folder)
 
 
 def remove_if(place: Place, path: Path, check: Callable[[Entry], None]) -> None:

@@ -6,12 +6,12 @@ import fnmatch
 from collections.abc import Callable, Iterator, Mapping
 
 from scidrive_service import copying
+from scidrive_service.access import Action, Person
 from scidrive_service.counted import Account, CountedWriter, held, missing_folders
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.store import Store
 from scidrive_service.tree import Entry, Reader, Tree, Usage, Writer
-from scidrive_service.volumes import Action, Person
 
 
 class OpenVolume:
@@ -200,9 +200,9 @@ class OpenVolume:
             return self.move(source, to, overwrite=overwrite)
         self.need(Action.DELETE)
         self._below(source)
-        before = copying.inventory(self.tree, source)
+        before = copying.inventory(self.tree, source, target.tree)
         entry = self.copy(source, target, to, overwrite=overwrite)
-        if copying.inventory(self.tree, source) != before:
+        if copying.inventory(self.tree, source, target.tree) != before:
             raise FileError(
                 f"{shown(source)} was changed while it was copied, so it is not removed: both are there now. Compare "
                 "them.",
