@@ -68,7 +68,7 @@ class Access:
         try:
             given = credentials(_headers(environ))
         except AmbiguousCredentials as error:
-            raise Refused(400, error.get_message()) from error
+            raise Refused(400, str(error.log_message)) from error
         if given is None:
             text = "Sign in with your name and a token of yours as the password."
             raise Refused(401, text, ("WWW-Authenticate", CHALLENGE))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scidrive_service.errors import FileError, Kind
-from scidrive_service.webdav import preconditions
+from scidrive_service.handlers import conditions
+from scidrive_service.tree import Entry
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.locks import Locks
 from scidrive_service.webdav.places import Place, Places
@@ -47,7 +48,7 @@ def delete(request: Request, locks: Locks) -> Answer:
         request.depth("0", "infinity", default="0")
     volume = place.inside
     locks.check_if(request, place, entry)
-    preconditions.require_for_writing(request, entry)
+    _demand(request, entry)
     locks.require_member(request, place, deep=True)
     volume.remove(place.inner)
     locks.forget(place)
@@ -79,7 +80,7 @@ def copy_or_move(request: Request, locks: Locks, places: Places, hosts: Iterable
     volume, target_volume = source.inside, target.inside
     there = target.entry()
     locks.check_if(request, source, entry)
-    preconditions.require(request, entry)
+    _demand(request, entry)
     if is_move:
         locks.require_member(request, source, deep=True)
     locks.require_member(request, target, deep=there is not None)
@@ -109,3 +110,9 @@ def _require_parent(target: Place) -> None:
     parent = target.parent.entry()
     if parent is None or not parent.is_folder:
         raise Refused(409, "The destination's folder is not there: make it first.")
+
+
+def _demand(request: Request, entry: Entry) -> None:
+    check = conditions.of_write(request.conditions)
+    if check is not None:
+        check(entry)

@@ -1,8 +1,8 @@
 """The WebDAV door: a WSGI application over the same files as the REST interfaces.
 
 What clients need beside transfers, namely locks, properties that they set themselves, and the header ``If``, is
-wsgidav's. Transfers, listings and changes of files are ours: a file appears whole or not at all, listings of any length
-need little memory, and the kernel sends what is read.
+wsgidav's. Transfers, listings and changes of files are ours: a file appears whole or not at all, listings of any
+length need little memory, and the kernel sends what is read.
 """
 
 from __future__ import annotations
@@ -99,9 +99,8 @@ class Door:
             answer = self._problem(error, environ)
         status = f"{answer.status} {http.HTTPStatus(answer.status).phrase}"
         headers = [*answer.headers, *SAFE]
-        if isinstance(answer.body, bytes):
-            if not any(name == "Content-Length" for name, _ in headers) and answer.status not in {204, 304}:
-                headers.append(("Content-Length", str(len(answer.body))))
+        if isinstance(answer.body, bytes) and not any(name == "Content-Length" for name, _ in headers):
+            headers.append(("Content-Length", str(len(answer.body))))
         start_response(status, headers)
         if environ["REQUEST_METHOD"] == "HEAD" or isinstance(answer.body, bytes):
             end.close()

@@ -9,13 +9,11 @@ from urllib.parse import unquote
 
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, encoded
+from scidrive_service.policy import DRIVE
 from scidrive_service.tree import Entry
 
 if TYPE_CHECKING:
     from scidrive_service.files import Files, OpenVolume, Person
-
-DRIVE = "SciDrive"
-"""The first name of a person's own drive."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 from scidrive_service.errors import FileError, Kind
+from scidrive_service.handlers.conditions import http_date
+from scidrive_service.paths import Path
 from scidrive_service.tree import Entry
-from scidrive_service.webdav import dead
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.locks import Locks
 from scidrive_service.webdav.places import Place, Places
-from scidrive_service.webdav.requests import Answer, Request, http_date
+from scidrive_service.webdav.requests import Answer, Request
 from scidrive_service.webdav.transfers import media_type
 
 _DAV = "{DAV:}"
@@ -106,7 +107,7 @@ def _wanted(request: Request) -> Wanted:
 
 
 def _members(request: Request, places: Places) -> list[tuple[Place, Entry]]:
-    """What is in a folder. Links that lead nowhere, pipes and the like are left out: a client would stumble on them."""
+    """What is in a folder, without links that lead nowhere, pipes and the like: a client would stumble on them."""
     place = request.place
     if place.volume is not None:
         return [(place.member(entry.name), entry) for entry in place.volume.list(place.inner) if entry.is_safe]
@@ -144,7 +145,9 @@ class _Writer:
 
     def all(self, place: Place, entry: Entry, members: list[tuple[Place, Entry]]) -> Iterator[str]:
         """The whole document."""
-        notes = dead.of_folder(place, deep=bool(members)) if self._wanted.has_dead else {}
+        notes: Mapping[Path, Mapping[str, str]] = {}
+        if self._wanted.has_dead and place.volume is not None:
+            notes = place.volume.properties_in(place.inner, deep=bool(members))
         yield '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">'
         for where, what in [(place, entry), *members]:
             yield self._response(where, what, notes.get(where.inner, {}) if where.volume is place.volume else {})
@@ -206,7 +209,7 @@ class _Writer:
             case "lockdiscovery":
                 return _inner(self._locks.discovery(place, self._person.name))
             case "quota-available-bytes" | "quota-used-bytes" if entry.is_folder and place.volume is not None:
-                used, available = dead.quota(place.volume)
+                used, available = place.volume.room()
                 number = used if live == "quota-used-bytes" else available
                 return None if number is None else str(number)
         return None

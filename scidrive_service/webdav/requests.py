@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import email.utils
+import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 LARGEST_XML = 1024 * 1024
 """Bytes of a body that is XML."""
+
+_CONDITIONS = (
+    "If-Match",
+    "If-None-Match",
+    "If-Modified-Since",
+    "If-Unmodified-Since",
+    "If-Range",
+    "Range",
+)
 
 DEEPEST_XML = 100
 """Elements inside each other: what writes XML calls itself for each."""
@@ -81,6 +90,12 @@ class Request:
         """Value of a header."""
         value: str | None = self.environ.get("HTTP_" + name.upper().replace("-", "_"))
         return value
+
+    @functools.cached_property
+    def conditions(self) -> dict[str, str]:
+        """Headers that make the request depend on the state of a file, and those of ranges."""
+        found = {name: self.header(name) for name in _CONDITIONS}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def is_folders_address(self) -> bool:
@@ -182,8 +197,3 @@ def destination(request: Request, prefix: str, hosts: Iterable[str]) -> Path:
     if not parts.path.startswith("/") or parts.query or parts.fragment:
         raise Refused(400, "The header Destination is no address of a file.")
     return path_of(parts.path, prefix)
-
-
-def http_date(seconds: float) -> str:
-    """As headers have it."""
-    return email.utils.formatdate(seconds, usegmt=True)

@@ -12,7 +12,6 @@ from wsgidav.request_server import RequestServer
 
 from scidrive_service.errors import FileError
 from scidrive_service.tree import Entry
-from scidrive_service.webdav import dead
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.locks import Locks
 from scidrive_service.webdav.places import Place, Places
@@ -147,8 +146,8 @@ class _Resource(_DAVResource):
         """wsgidav asks for each property whether it can be changed, and then to change it: with the first, all are."""
         if not dry_run:
             changes, self._changes = self._changes, {}
-            if changes:
-                dead.change(self._place, changes)
+            if changes and self._place.volume is not None:
+                self._place.volume.set_properties(self._place.inner, changes)
             return
         if not self._may_write():
             raise DAVError(HTTP_FORBIDDEN, "You may only read here.")

@@ -6,6 +6,7 @@ import email.utils
 import io
 import logging
 import re
+import select
 import socket
 import sys
 import threading
@@ -26,6 +27,9 @@ IDLE_SECONDS = 300
 
 STALLED_SECONDS = 60.0
 """After which a client that neither sends nor takes what it wanted is given up."""
+
+LINGERING = 0.02
+"""Seconds for which a thread waits for the next request of a client, if nobody else waits for the thread."""
 
 CONNECTIONS = 1000
 """That are kept open while they do nothing."""
@@ -65,8 +69,9 @@ class _Request(HTTPRequest):
         if not self.body.is_complete:
             self.body.drop()
             self.close_connection |= not self.body.is_complete
+        status: Any = self.status  # text until there is one, then bytes
         names = {name.lower() for name, _ in self.outheaders}
-        if b"content-length" not in names and self.status[:3] not in {b"204", b"304"}:
+        if b"content-length" not in names and status[:3] not in {b"204", b"304"}:
             if self.response_protocol == "HTTP/1.1" and self.method != b"HEAD":
                 self.chunked_write = True
                 self.outheaders.append((b"Transfer-Encoding", b"chunked"))
@@ -79,7 +84,7 @@ class _Request(HTTPRequest):
         elif self.response_protocol != "HTTP/1.1":
             self.outheaders.append((b"Connection", b"Keep-Alive"))
         self.outheaders.append((b"Date", email.utils.formatdate(usegmt=True).encode()))
-        lines = [b"HTTP/1.1 " + self.status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
+        lines = [b"HTTP/1.1 " + status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
         head = b"\r\n".join(lines)
         self.sent_headers = True
         if first and self.chunked_write:
@@ -130,6 +135,20 @@ class _Connection(HTTPConnection):
         # The server's own time limit is the one for idle connections.
         client.settimeout(STALLED_SECONDS)
         super().__init__(server, client, _make_file)
+        self._ready = select.poll()
+        self._ready.register(client, select.POLLIN)
+        server.open.add(self)
+
+    def communicate(self) -> bool:
+        """Answer a request, and those that follow at once: going by way of the server's loop costs more than they."""
+        while super().communicate():
+            if not self.rfile.has_data() and (self.server.is_busy or not self._ready.poll(LINGERING * 1000)):
+                return True
+        return False
+
+    def close(self) -> None:
+        self.server.open.discard(self)
+        super().close()
 
 
 class _Gateway(Gateway_10):
@@ -222,13 +241,23 @@ class Server:
 
 class _HTTPServer(_Server):
     ConnectionClass = _Connection
-    keep_alive_conn_limit = CONNECTIONS
     max_request_header_size = LONGEST_HEADERS
     expiration_interval = 1.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.gateway = _Gateway
+        self.open: set[_Connection] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests wait for a thread, or it is time to end."""
+        return self.requests.qsize > 0 or not self.ready
+
+    @property
+    def can_add_keepalive_connection(self) -> bool:
+        # cheroot's own counts below a lock that all threads want.
+        return self.ready and len(self.open) <= CONNECTIONS
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         # cheroot writes to standard error, past our log and past what keeps tokens out of it.

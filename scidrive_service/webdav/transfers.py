@@ -5,12 +5,12 @@ from __future__ import annotations
 import mimetypes
 
 from scidrive_service.errors import FileError, Kind
+from scidrive_service.handlers import conditions
 from scidrive_service.tree import Entry, Writer
-from scidrive_service.webdav import preconditions
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
 from scidrive_service.webdav.locks import Locks
-from scidrive_service.webdav.requests import Answer, Request, http_date
+from scidrive_service.webdav.requests import Answer, Request
 
 FOLDER = "This is a folder. Open its address with a WebDAV client: a file manager, rclone, davfs2."
 
@@ -45,22 +45,22 @@ def get(request: Request) -> Answer:
 
 
 def _file(request: Request, entry: Entry, body: FileBody | None) -> Answer:
-    headers = [("ETag", f'"{entry.etag}"'), ("Last-Modified", http_date(entry.modified)), ("Accept-Ranges", "bytes")]
-    if preconditions.unchanged(request, entry):
+    headers = [*_validators(entry), ("Accept-Ranges", "bytes")]
+    if conditions.is_current(request.conditions, entry):
         return Answer(304, headers=headers)
     headers += [
         ("Content-Type", media_type(entry.name)),
         # Never as a page: whatever is in it, it would run with the rights of whoever looks at it.
         ("Content-Disposition", "attachment"),
     ]
-    start, length, status = 0, entry.size, 200
-    if entry.size and (wanted := preconditions.part(request, entry)) is not None:
-        (start, length), status = wanted, 206
-        headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{entry.size}"))
-    headers.append(("Content-Length", str(length)))
+    start, stop, status = 0, entry.size, 200
+    if request.method == "GET" and (wanted := conditions.part(request.conditions, entry)) is not None:
+        (start, stop), status = wanted, 206
+        headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{entry.size}"))
+    headers.append(("Content-Length", str(stop - start)))
     if body is None:
         return Answer(status, headers=headers)
-    body.take(start, length)
+    body.take(start, stop - start)
     return Answer(status, body, headers)
 
 
@@ -79,18 +79,19 @@ def put(request: Request, locks: Locks) -> Answer:
     if before is not None and before.is_folder:
         raise Refused(405, "There is a folder of that name.", ("Allow", "OPTIONS, PROPFIND, DELETE, COPY, MOVE"))
     locks.check_if(request, place, before)
-    preconditions.require_for_writing(request, before)
+    demand = conditions.of_write(request.conditions) or (lambda entry: None)
+    demand(before)
     if before is None:
         locks.require_member(request, place)
     there: list[Entry | None] = [before]
 
     def check(entry: Entry | None) -> None:
         there[0] = entry
-        preconditions.require_for_writing(request, entry)
+        demand(entry)
 
     with locks.writing(request, place):
         try:
-            writer = place.volume.create(place.inner, parents=False, check=check)
+            writer = place.volume.create(place.inner, parents=False, check=check, size=request.body.length)
         except FileError as error:
             raise _of_parent(error) from error
         try:
@@ -99,8 +100,11 @@ def put(request: Request, locks: Locks) -> Answer:
         except BaseException:
             writer.abort()
             raise
-    headers = [("ETag", f'"{entry.etag}"'), ("Last-Modified", http_date(entry.modified))]
-    return Answer(201 if there[0] is None else 204, headers=[*headers, ("Content-Length", "0")])
+    return Answer(201 if there[0] is None else 204, headers=[*_validators(entry), ("Content-Length", "0")])
+
+
+def _validators(entry: Entry) -> list[tuple[str, str]]:
+    return [("ETag", conditions.entity_tag(entry)), ("Last-Modified", conditions.http_date(entry.modified))]
 
 
 def _copy(body: Body, writer: Writer) -> None:
