@@ -108,7 +108,7 @@ def sharees(items: object) -> dict[tuple[str, str], frozenset[Action]]:
         if not isinstance(item, dict):
             raise FileError(f"{form}.", Kind.NAME)
         kind = item.get("type", "USER")
-        if kind not in {"USER", "GROUP"}:
+        if kind not in ("USER", "GROUP"):
             raise FileError(f'{form}: "type" is "USER" or "GROUP".', Kind.NAME)
         name = item.get("name")
         if not isinstance(name, str) or not _is_sharee(kind, name):

@@ -80,8 +80,8 @@ def inventory(tree: Tree, path: Path, into: Tree) -> bytes:
     for below in tree.walk(path) if entry.is_folder else (entry,):
         if not below.is_safe and _inner_link(tree, below.path, path, into) is None:
             raise FileError(
-                f"{shown(below.path)} is a link out of its folder, a pipe, a device, or closed, and cannot be moved to "
-                "another volume. Copy the rest, or move it in a container.",
+                f"{shown(below.path)} is a link out of its folder, a pipe, a device, or closed, so it cannot be moved "
+                "to another volume. Copy the rest, or move it in a container.",
                 Kind.UNSAFE,
             )
         digest.update(repr((below.path, below.is_folder, below.size, below.etag)).encode())

@@ -228,6 +228,8 @@ class Files:
         if policy is None or policy.is_drive:
             roots = ", ".join(sorted(self.root_names(person)))
             raise FileError(f"There is no root volume {root}. There are {roots}.", Kind.MISSING)
+        if not name:
+            raise FileError("A volume needs a name.", Kind.NAME)
         if owner != person.name:
             raise FileError(f"You can make volumes of your own only: {root}/{person.name}/{name}.", Kind.FORBIDDEN)
         if not policy.users_create and name not in policy.default_volumes:
