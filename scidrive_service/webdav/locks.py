@@ -28,7 +28,7 @@ from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.places import Place, Places
 from scidrive_service.webdav.requests import Request
 
-LOCKS_PER_PERSON = 1000
+LOCKS_PER_PERSON = 200
 
 LONGEST = 24 * 3600.0
 """Seconds; clients that need a lock for longer refresh it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 from urllib.parse import quote, unquote
-from xml.etree import ElementTree
 
 import requests
+from defusedxml import ElementTree
 
 from tests.scidrive.drive_platform import DrivePlatform
 
