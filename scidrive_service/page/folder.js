@@ -5,7 +5,7 @@ import { hasPreview, preview } from "./preview.js";
 import { publicLink, share } from "./sharing.js";
 import { moveOrCopy } from "./transfer.js";
 import { chooseFiles } from "./uploads.js";
-import { deleteVolume, loadUsage, renameVolume, show as showVolume } from "./volumes.js";
+import { deleteVolume, find, loadUsage, renameVolume, show as showVolume, titleOf } from "./volumes.js";
 
 const AT_ONCE = 500;
 
@@ -24,7 +24,7 @@ const may = (action) => here.volume.actions.has(action);
 export async function open(volume, path) {
   loading?.abort();
   loading = new AbortController();
-  const isSame = here.volume === volume && here.path.join("/") === path.join("/");
+  const isSame = here.volume && hashOf(here.volume, here.path) === hashOf(volume, path);
   Object.assign(here, { volume, path, found: undefined, limit: AT_ONCE });
   if (!isSame) {
     chosen.clear();
@@ -49,7 +49,8 @@ export async function open(volume, path) {
 
 export async function refresh() {
   if (here.volume) {
-    await open(here.volume, here.path);
+    // What may be done with it can have changed.
+    await open(find(here.volume.place) ?? here.volume, here.path);
   }
 }
 
@@ -61,7 +62,7 @@ async function changed() {
 
 function showPath() {
   const { volume, path } = here;
-  const parts = [visible(volume.title), ...path.map(visible)];
+  const parts = [titleOf(volume), ...path.map(visible)];
   byId("path").replaceChildren(
     ...parts.map((text, index) => {
       const isLast = index === parts.length - 1;

@@ -1,18 +1,16 @@
 // Moving and copying: first where to.
 import { listFolder, transfer } from "./api.js";
 import { act, ask, confirmed, element, visible } from "./dom.js";
-import { writable } from "./volumes.js";
+import { titleOf, writable } from "./volumes.js";
 
 async function choosePlace(title, volume, path, action) {
-  let here = { volume, path };
   const volumes = writable();
-  if (!volumes.includes(volume)) {
-    here = { volume: volumes[0], path: [] };
-  }
+  const same = volumes.find((each) => each.place.join("/") === volume.place.join("/"));
+  let here = same ? { volume: same, path } : { volume: volumes[0], path: [] };
   const select = element(
     "select",
     { class: "form-select", id: "place-volume" },
-    ...volumes.map((each, index) => element("option", { value: index, selected: each === here.volume }, `${visible(each.title)}${each.kind === "shared" ? ` of ${each.owner}` : ""}`)),
+    ...volumes.map((each, index) => element("option", { value: index, selected: each === here.volume }, titleOf(each))),
   );
   const list = element("ul", { class: "drive-list drive-places" });
   const where = element("p", { "aria-live": "polite" });
@@ -20,9 +18,10 @@ async function choosePlace(title, volume, path, action) {
   const go = (path_) => act(async () => {
     here = { volume: here.volume, path: path_ };
     const folders = (await listFolder(here.volume, path_)).filter((entry) => entry.isFolder);
-    where.textContent = `In: ${[here.volume.title, ...path_].map(visible).join(" / ")}`;
+    where.textContent = `In: ${[titleOf(here.volume), ...path_.map(visible)].join(" / ")}`;
     const up = path_.length ? [element("li", {}, element("button", { type: "button", class: "drive-link", onclick: () => go(path_.slice(0, -1)) }, "↑ the folder above"))] : [];
-    list.replaceChildren(...up, ...folders.map(({ name }) => element("li", {}, element("button", { type: "button", class: "drive-link", onclick: () => go([...path_, name]) }, visible(name)))));
+    const none = path_.length || folders.length ? [] : [element("li", { class: "text-body-secondary" }, "There are no folders in it.")];
+    list.replaceChildren(...up, ...none, ...folders.map(({ name }) => element("li", {}, element("button", { type: "button", class: "drive-link", onclick: () => go([...path_, name]) }, visible(name)))));
   });
   select.addEventListener("change", () => {
     here = { volume: volumes[Number(select.value)], path: [] };
@@ -60,5 +59,5 @@ export async function moveOrCopy(volume, paths, folder, copy) {
       }
     }
   }
-  return `${what} ${copy ? "copied" : "moved"} to ${[to.volume.title, ...to.path].map(visible).join(" / ")}.`;
+  return `${what} ${copy ? "copied" : "moved"} to ${[titleOf(to.volume), ...to.path.map(visible)].join(" / ")}.`;
 }

@@ -13,6 +13,8 @@ export const all = () => volumes;
 
 export const find = (place) => volumes.find((volume) => volume.place.every((name, index) => name === place[index]));
 
+export const titleOf = (volume) => visible(volume.title) + (volume.kind === "shared" ? ` of ${visible(volume.owner)}` : "");
+
 // Volumes into which this person may write.
 export const writable = () => volumes.filter((volume) => volume.actions.has("write"));
 
