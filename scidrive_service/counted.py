@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scidrive_service import kernel
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.models import Volume
 from scidrive_service.paths import Path
@@ -53,6 +54,15 @@ def held(tree: Tree, path: Path) -> Usage | None:
     return None if entry.is_folder else Usage(entry.size, 1)
 
 
+def _held_or_none(tree: Tree, path: Path) -> Usage | None:
+    try:
+        return held(tree, path)
+    except FileError as error:
+        if error.kind is Kind.MISSING:  # a container was faster
+            return None
+        raise
+
+
 def missing_folders(tree: Tree, path: Path) -> int:
     """How many folders must be made for this one to be there."""
     for depth in range(len(path), 0, -1):
@@ -99,7 +109,8 @@ class CountedWriter:
             if error.kind is not Kind.MISSING:
                 raise
             self._files += missing_folders(tree, path[:-1])
-        if size and size > (tree.free() or size):
+        free = tree.free() if size else None
+        if size and free is not None and size > free:
             raise FileError("The disk has no room for the file. Remove what is no longer needed.", Kind.FULL)
         self._reservation = account.reserve(max((size or 0) - self._credit, 0), self._files)
         try:
@@ -131,18 +142,12 @@ class CountedWriter:
         if self._check is not None:
             self._check(there)
         self._replaced = None
-        if there is not None:
-            try:
-                self._replaced = held(self._tree, self._path)
-            except FileError as error:
-                if error.kind is not Kind.MISSING:
-                    raise
-        if self._replaced is None:
-            self._files = max(self._files, 1)
-            self._reservation.fit(self._written, self._files)
-        else:
-            self._files = 1 - self._replaced.files
-            self._reservation.fit(self._written - self._replaced.bytes, self._files)
+        with kernel.Resting():  # what is left to say is about all volumes of the owner
+            if there is not None:
+                self._replaced = _held_or_none(self._tree, self._path)
+            replaced = self._replaced or Usage(0, 0)
+            self._files = 1 - replaced.files if self._replaced is not None else max(self._files, 1)
+            self._reservation.fit(self._written - replaced.bytes, self._files)
 
     def commit(self) -> Entry:
         """Give the file its name; see `tree.Writer.commit`."""

@@ -197,6 +197,20 @@ class Acting:
             _quick.setfsgid(self._group)
 
 
+class Resting:
+    """A context within `Acting` in which this thread is the service again, whatever account it acts as."""
+
+    __slots__ = ("_group", "_user")
+
+    def __enter__(self) -> None:
+        self._group = _quick.setfsgid(os.getegid())
+        self._user = _quick.setfsuid(os.geteuid())
+
+    def __exit__(self, *_: object) -> None:
+        _quick.setfsuid(self._user)
+        _quick.setfsgid(self._group)
+
+
 def _leave_rights() -> None:
     if _SETGROUPS is not None:
         _libc.syscall(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import logging
 import pathlib
 import threading
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from scidrive_service.models import Volume
 from scidrive_service.policy import DRIVE
 from scidrive_service.tree import Tree
 from scidrive_service.volumes import Registry
+
+log = logging.getLogger(__name__)
 
 _MOST = 512
 """Volumes that are kept open: one file descriptor each."""
@@ -68,8 +71,11 @@ class Trees:
         """A tree, open already if it was used before and the directory is still the same one."""
         try:
             status = path.stat()
-        except OSError as error:
+        except FileNotFoundError as error:
             raise FileError("The volume is not there any more. Look at the list of volumes.", Kind.MISSING) from error
+        except OSError as error:
+            log.error("%s: %s", path, error)
+            raise FileError("The storage does not answer. Try again in a minute.", Kind.UNAVAILABLE) from error
         identity = (status.st_dev, status.st_ino)
         with self._lock:
             before, tree = self._kept.get(key, (None, None))

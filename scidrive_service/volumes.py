@@ -93,7 +93,7 @@ class Registry:
         except FileError:
             return None
         key = (root, owner, name)
-        if not self.path(*key).is_dir():
+        if not _is_there(self.path(*key)):
             return None
         with self._lock:
             until, known = self._known.get(key, (0.0, None))
@@ -160,15 +160,17 @@ class Registry:
             return []
         home = self.directory / policy.name / owner
         if policy.is_drive:
-            return [""] if home.is_dir() else []
+            return [""] if _is_there(home) else []
         try:
             return sorted(entry.name for entry in home.iterdir() if is_name(entry.name) and entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise _silent(home, error) from error
 
     def _adopt(self, root: str, owner: str, name: str) -> Volume | None:
         with self.changing:
-            if not self.path(root, owner, name).is_dir():  # it was just being removed
+            if not _is_there(self.path(root, owner, name)):  # it was just being removed
                 return None
             log.info("volume %s/%s/%s: its directory was made by others", root, owner, name)
             return self.store.add_volume(root, owner, name)
@@ -186,7 +188,7 @@ class Registry:
         check_names(root, owner, name)
         path = self.path(root, owner, name)
         with self.changing:
-            if path.is_dir():
+            if _is_there(path):
                 return False
             old = self.store.volume(root, owner, name)
             if old is not None:
@@ -306,6 +308,19 @@ class Registry:
             self._changes += 1
             self._known.pop((root, owner, name), None)
             self._families.pop((root, owner), None)
+
+
+def _is_there(path: pathlib.Path) -> bool:
+    """Whether there is a directory. Raises UNAVAILABLE if that cannot be found out: it must not look removed."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _silent(path, error) from error
+
+
+def _silent(path: pathlib.Path, error: OSError) -> FileError:
+    log.error("%s: %s", path, error)
+    return FileError("The storage does not answer. Try again in a minute.", Kind.UNAVAILABLE)
 
 
 def _discard(path: pathlib.Path) -> None:
