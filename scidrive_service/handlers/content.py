@@ -39,7 +39,7 @@ for _type, _extensions in {
     "application/x-ipynb+json": ".ipynb",
     "application/gzip": ".gz .tgz",
     "application/zstd": ".zst",
-    "text/plain": ".log .md .dat .py .r .sql .yaml .yml .toml",
+    "text/plain": ".log .md .py .r .sql .yaml .yml .toml",
     "image/webp": ".webp",
 }.items():
     for _extension in _extensions.split():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from scidrive_service import paths
+from scidrive_service import answers, paths
 from scidrive_service.files import Action, OpenVolume, Person
 from scidrive_service.handlers.base import Handler
 from scidrive_service.handlers.listing import iso
@@ -96,8 +96,7 @@ class Links(Handler):
 
         number, expires = await self.run(make, self.person)
         name = paths.encoded(wanted[-1:])
-        moment = expires.replace(tzinfo=expires.tzinfo or datetime.UTC)
-        self.answer({"url": f"{self.base_url}/media/{number}/{name}", "expires": iso(moment.timestamp())})
+        self.answer({"url": f"{self.base_url}/media/{number}/{name}", "expires": answers.iso(expires)})
 
 
 class Link(Handler):

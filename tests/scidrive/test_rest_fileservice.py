@@ -390,7 +390,7 @@ def test_odd_names(platform: DrivePlatform, own: Client, volume: str, name: str 
         assert f"filename*=UTF-8''{quoted}" in disposition
     [file] = tree(own, volume)["root"]["files"]
     assert os.fsencode(file["name"]) == raw
-    assert os.listdir(os.fsencode(platform.volume("fiona", "UserVolume1"))) == [raw]
+    assert [os.fsencode(each.name) for each in platform.volume("fiona", "UserVolume1").iterdir()] == [raw]
 
 
 @pytest.mark.parametrize(
