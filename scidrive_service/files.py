@@ -74,7 +74,7 @@ class Files:
         self.registry = Registry(deployment.volumes_dir, self.policies, store, account=account)
         self._trees = Trees(self.registry, self._data_dir, account, drive_tree)
         self.quotas = Quotas(lambda volume: self._trees.of(volume).usage(), self.registry.family, count_seconds)
-        self._projects = Projects(store)
+        self._projects = Projects(store, deployment.id)
         self._links = Links(self.registry, store)
 
     def close(self) -> None:

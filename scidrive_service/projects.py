@@ -27,8 +27,9 @@ from scidrive_service.store import Store
 
 log = logging.getLogger(__name__)
 
-BASE = 1_400_000_000
-"""Our projects' numbers begin here, away from those that administrators choose in /etc/projid."""
+_BASE, _EACH, _DEPLOYMENTS = 1_000_000_000, 100_000, 30_000
+"""Our projects' numbers begin here, away from those that administrators choose in /etc/projid, with so many for each
+deployment: two of them may be on one file system."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _QUOTACTL_FD = 443
@@ -56,10 +57,13 @@ class Projects:
     ----------
     store
         Keeps the projects' numbers.
+    deployment
+        Its id, hexadecimal digits.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, deployment: str) -> None:
         self._store = store
+        self._base = _BASE + int(deployment, 16) % _DEPLOYMENTS * _EACH
         self._limits: dict[int, tuple[int, int]] = {}
 
     def protect(self, path: pathlib.Path, volume: Volume, policy: RootPolicy) -> bool:
@@ -79,12 +83,15 @@ class Projects:
             if not is_enforced(root):
                 return False
             project = self._number(volume, policy)
+            if project_of(root) != project:
+                # Files that would be over the limit could not be put into the project.
+                set_limits(root, project, 0, 0)
+                self._limits.pop(project, None)
+                _give_all(root, project)
+                log.info("volume %s/%s/%s has project quota %d", volume.root, volume.owner, volume.name, project)
             if self._limits.get(project) != limits:
                 set_limits(root, project, *limits)
                 self._limits[project] = limits
-            if project_of(root) != project:
-                _give_all(root, project)
-                log.info("volume %s/%s/%s has project quota %d", volume.root, volume.owner, volume.name, project)
             return True
         except OSError as error:
             log.warning("%s has no project quota: %s", path, error)
@@ -110,7 +117,8 @@ class Projects:
     def _number(self, volume: Volume, policy: RootPolicy) -> int:
         """One project for all volumes of an owner, if they are limited together."""
         scope = f"{volume.owner}/{volume.root}"
-        return BASE + self._store.project(scope if is_together(policy) else f"{scope}/{volume.id}")
+        number = self._store.project(scope if is_together(policy) else f"{scope}/{volume.id}")
+        return self._base + number % _EACH
 
 
 def is_together(policy: RootPolicy) -> bool:

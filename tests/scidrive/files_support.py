@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +30,23 @@ ROOTS: dict[str, dict[str, Any]] = {
 ACCOUNT = 1000 if os.getuid() == 0 else None
 
 
+@functools.cache
+def _migrated() -> Path:
+    """An empty database with all tables."""
+    directory = Path(tempfile.mkdtemp(prefix="scidrive-tables-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    Store(f"sqlite:///{directory}/scidrive.sqlite").close()  # who is the last also leaves one file only
+    return directory / "scidrive.sqlite"
+
+
 def make(home: Path, roots: dict[str, dict[str, Any]] | None = None, **options: Any) -> Files:
     """The files of a deployment; the same again for the same home."""
     deployment = Deployment(home=home)
     deployment.make_directories()
-    store = Store(f"sqlite:///{deployment.scidrive_dir}/scidrive.sqlite")
+    database = deployment.scidrive_dir / "scidrive.sqlite"
+    if not database.exists():
+        shutil.copy(_migrated(), database)  # migrations take longer than most tests
+    store = Store(f"sqlite:///{database}")
     return Files(deployment, policies(roots or ROOTS), store, **{"account": ACCOUNT, **options})
 
 
@@ -69,6 +85,11 @@ def names(volume: OpenVolume, path: str = "") -> list[str]:
 def directory(files: Files, volume: OpenVolume) -> Path:
     """Where a volume is on disk, for what containers do."""
     return files.registry.path(volume.root, volume.owner, volume.name)
+
+
+def on_disk(folder: Path) -> list[str]:
+    """All names in a directory, also those that no door shows."""
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 def kind(error: Any) -> Kind:

@@ -19,7 +19,7 @@ from scidrive_service.errors import FileError, Kind
 from scidrive_service.files import Action, Files, OpenVolume
 from scidrive_service.local import LocalTree
 from scidrive_service.tree import Entry, Reader, Tree, Usage
-from tests.scidrive.files_support import ACCOUNT, ADA, BOB, directory, get, kind, make, mine, names, put, stop
+from tests.scidrive.files_support import ACCOUNT, ADA, BOB, directory, get, kind, make, mine, names, on_disk, put, stop
 
 ODD = os.fsdecode(b"z\xff\n%_ \xc3\xa9")
 
@@ -50,7 +50,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Files]:
 
 
 def hidden(files: Files, volume: OpenVolume) -> list[str]:
-    return [name for name in os.listdir(directory(files, volume)) if name.startswith(".~")]
+    return [name for name in on_disk(directory(files, volume)) if name.startswith(".~")]
 
 
 def content(volume: OpenVolume, path: tuple[str, ...] = ()) -> dict[str, bytes | None]:
@@ -211,7 +211,7 @@ def test_links_are_copied_if_they_stay_inside_and_nothing_is_followed_out(
     copied = directory(files, target) / "x"
     assert (copied / "b" / "inner").readlink() == Path("../empty")
     assert (copied / "folder" / "up").readlink() == Path("../b/../b")
-    assert sorted(os.listdir(copied)) == sorted(["b", ODD, "empty", "folder"])
+    assert on_disk(copied) == sorted(["b", ODD, "empty", "folder"])
     assert target.usage() == target.tree.usage()
     for name in ("out", "absolute", "above", "pipe"):
         (here / name).unlink()

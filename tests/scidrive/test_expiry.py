@@ -13,7 +13,7 @@ from scidrive_service import expiry
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.files import Files, OpenVolume
 from scidrive_service.tree import Usage
-from tests.scidrive.files_support import ADA, BOB, ROOTS, directory, get, make, mine, names, put, stop
+from tests.scidrive.files_support import ADA, BOB, ROOTS, directory, get, make, mine, names, on_disk, put, stop
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -142,7 +142,7 @@ def test_a_file_that_is_replaced_while_the_sweeper_looks_stays(
     monkeypatch.setattr(tree, "remove_if", slow)
     assert files.sweep() == []
     assert get(scratch, "old") == b"replaced in this instant"
-    assert not [name for name in os.listdir(directory(files, scratch)) if name.startswith(".~")]
+    assert not [name for name in on_disk(directory(files, scratch)) if name.startswith(".~")]
 
 
 def test_links_go_and_not_what_they_lead_to(files: Files, scratch: OpenVolume, clock: Clock, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_links_go_and_not_what_they_lead_to(files: Files, scratch: OpenVolume, c
     files.sweep()
     clock.later = 60 * HOUR
     assert len(files.sweep()) == 3
-    assert os.listdir(here) == []
+    assert on_disk(here) == []
     assert (outside / "file").read_text() == "not ours"
 
 
