@@ -17,6 +17,9 @@ from scidrive_service.tree import Entry
 
 _HIDDEN = os.fsencode(paths.HIDDEN)
 
+_LAST_SECOND = 253402300799.0
+"""Of the year 9999."""
+
 
 def joined(path: Path) -> bytes:
     """For the kernel; the root is ``.``."""
@@ -43,11 +46,16 @@ def entry(path: Path, seen: kernel.Status, where: int | bytes, *, follow: bool =
         path,
         seen.is_folder,
         seen.size if seen.is_file else 0,
-        seen.modified / 1e9,
-        (seen.birth or min(seen.modified, seen.changed)) / 1e9,
+        _sane(seen.modified),
+        _sane(seen.birth or min(seen.modified, seen.changed)),
         checksums.tag(seen, where, follow=follow) if seen.is_file else "",
         seen.is_file or seen.is_folder,
     )
+
+
+def _sane(nanoseconds: int) -> float:
+    """Seconds that dates can be made of: a container can give a file any time, also in the year 292277026596."""
+    return min(max(nanoseconds / 1e9, 0.0), _LAST_SECOND)
 
 
 @dataclass(frozen=True, slots=True)

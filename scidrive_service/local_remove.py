@@ -8,6 +8,7 @@ names to be removed like others.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -21,8 +22,8 @@ from scidrive_service.paths import Path
 _PASSES = 100
 """Somebody may put files into a folder while we empty it; after so many times we give up."""
 
-_LONGEST = 600.0
-"""So many seconds, too, if it is deeper each time."""
+_LONGEST = 120.0
+"""So many seconds, too, if it is deeper each time, or more than a request can wait for."""
 
 
 def remove(place: Place, path: Path) -> None:
@@ -76,10 +77,18 @@ def discard(folder: int, name: bytes, root: int | None = None) -> None:
     """
     if _unlink(folder, name):
         return
-    if root is not None:
-        hidden = hidden_name()
-        if _hide(folder, name, root, hidden):
-            folder, name = root, hidden
+    hidden = hidden_name()
+    if root is None or not _hide(folder, name, root, hidden):
+        return _empty_and_remove(folder, name)
+    try:
+        _empty_and_remove(root, hidden)
+    except PermissionError:  # what is left belongs to somebody else
+        with contextlib.suppress(OSError):
+            kernel.rename(root, hidden, folder, name, kernel.RENAME_NOREPLACE)
+        raise
+
+
+def _empty_and_remove(folder: int, name: bytes) -> None:
     try:
         top = _open(folder, name)
         if top is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ roots = {name: dict(settings) for name, settings in DEFAULTS.items()}
 roots["Small"] = {"description": "Little room.", "volume_bytes": 3_000_000, "volume_files": 50}
 c.SciDrive.root_volumes = roots
 c.SciDrive.upload_bytes = 50_000_000
+c.SciDrive.count_seconds = 2
 """
 
 
@@ -45,3 +49,14 @@ def ada(platform: DrivePlatform) -> Client:
 def bob(platform: DrivePlatform) -> Client:
     """Somebody else."""
     return platform.client("bob")
+
+
+@pytest.fixture
+def fast_path(tmp_path: Path) -> Iterator[Path]:
+    """Like `tmp_path`, in memory if there is room for it."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as path:
+        yield Path(path)
