@@ -70,6 +70,11 @@ class Locks:
         self._storage = _Storage()
         self.manager = LockManager(self._storage)
 
+    @property
+    def any(self) -> bool:
+        """Whether anybody has locked anything."""
+        return not self._storage.is_empty
+
     def tokens(self, request: Request) -> list[str]:
         """Tokens in the header ``If``."""
         util.parse_if_header_dict(request.environ)

@@ -10,6 +10,7 @@ from scidrive_service.tree import Entry, Writer
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
 from scidrive_service.webdav.locks import Locks
+from scidrive_service.webdav.places import Place
 from scidrive_service.webdav.requests import Answer, Request
 
 FOLDER = "This is a folder. Open its address with a WebDAV client: a file manager, rclone, davfs2."
@@ -23,19 +24,17 @@ def media_type(name: str) -> str:
 def get(request: Request) -> Answer:
     """GET and HEAD."""
     place = request.place
-    entry = place.entry()
-    if entry is None:
-        raise FileError("There is no such file.", Kind.MISSING)
-    if entry.is_folder or place.volume is None:
+    if place.volume is None or not place.inner:
         return Answer.text(200, FOLDER)
-    if request.method == "HEAD":
-        if not entry.is_safe:
-            place.volume.open(place.inner).close()  # which says why not
-        return _file(request, entry, None)
-    reader = place.volume.open(place.inner)
+    try:
+        reader = place.volume.open(place.inner)
+    except FileError as error:
+        if error.kind is Kind.NOT_A_FOLDER and (entry := place.entry()) is not None and entry.is_folder:
+            return Answer.text(200, FOLDER)
+        raise
     try:
         body = FileBody(reader)
-        answer = _file(request, reader.entry, body)
+        answer = _file(request, reader.entry, body if request.method == "GET" else None)
         if answer.body is not body:
             reader.close()
         return answer
@@ -75,32 +74,33 @@ def put(request: Request, locks: Locks) -> Answer:
         raise Refused(405, "A file cannot be put in the place of a folder.", ("Allow", "OPTIONS, PROPFIND"))
     if request.is_folders_address:
         raise Refused(409, "The address of a file does not end with a slash.")
-    before = place.entry()
-    if before is not None and before.is_folder:
-        raise Refused(405, "There is a folder of that name.", ("Allow", "OPTIONS, PROPFIND, DELETE, COPY, MOVE"))
-    locks.check_if(request, place, before)
-    demand = conditions.of_write(request.conditions) or (lambda entry: None)
-    demand(before)
-    if before is None:
-        locks.require_member(request, place)
-    there: list[Entry | None] = [before]
+    demand = conditions.of_write(request.conditions)
+    if demand is not None or request.header("If") is not None or locks.any:
+        before = place.entry()
+        locks.check_if(request, place, before)
+        if before is None:
+            locks.require_member(request, place)
+        if demand is not None:
+            demand(before)
+    there: list[Entry | None] = []
 
     def check(entry: Entry | None) -> None:
-        there[0] = entry
-        demand(entry)
+        there.append(entry)
+        if demand is not None:
+            demand(entry)
 
     with locks.writing(request, place):
         try:
             writer = place.volume.create(place.inner, parents=False, check=check, size=request.body.length)
         except FileError as error:
-            raise _of_parent(error) from error
+            raise _of_place(place, error) from error
         try:
             _copy(request.body, writer)
             entry = writer.commit()
         except BaseException:
             writer.abort()
             raise
-    return Answer(201 if there[0] is None else 204, headers=[*_validators(entry), ("Content-Length", "0")])
+    return Answer(204 if any(there) else 201, headers=[*_validators(entry), ("Content-Length", "0")])
 
 
 def _validators(entry: Entry) -> list[tuple[str, str]]:
@@ -115,8 +115,11 @@ def _copy(body: Body, writer: Writer) -> None:
         writer.write(buffer[:count])
 
 
-def _of_parent(error: FileError) -> FileError | Refused:
-    """A folder that is missing is a conflict in WebDAV (RFC 4918, 9.7.1)."""
-    if error.kind in {Kind.MISSING, Kind.NOT_A_FOLDER}:
-        return Refused(409, "The folder for it is not there: make it first.")
-    return error
+def _of_place(place: Place, error: FileError) -> FileError | Refused:
+    """What WebDAV says when a file cannot be there (RFC 4918, 9.7)."""
+    if error.kind not in {Kind.MISSING, Kind.NOT_A_FOLDER, Kind.EXISTS}:
+        return error
+    there = place.entry()
+    if there is not None and there.is_folder:
+        return Refused(405, "There is a folder of that name.", ("Allow", "OPTIONS, PROPFIND, DELETE, COPY, MOVE"))
+    return Refused(409, "The folder for it is not there: make it first.")
