@@ -69,7 +69,7 @@ class LocalTree:
         account = kernel.require(account)
         self._is_read_only = read_only
         with told(()):
-            self._place = Place(os.open(root, kernel.PLACE | os.O_CLOEXEC), account)
+            self._place = Place.kept(os.open(root, kernel.PLACE | os.O_CLOEXEC), account)
 
     def stat(self, path: Path) -> Entry:
         check(path)
@@ -145,7 +145,7 @@ class LocalTree:
         with self._place.acting(), told(path):
             tree = LocalTree.__new__(LocalTree)
             tree._is_read_only = True
-            tree._place = Place(self._place.open(path, kernel.PLACE), self._place.account)
+            tree._place = Place.kept(self._place.open(path, kernel.PLACE), self._place.account)
         return tree
 
     def usage(self, path: Path = ()) -> Usage:
@@ -190,14 +190,8 @@ class LocalTree:
             return local_remove.sweep(self._place, seconds)
 
     def close(self) -> None:
-        place = self._place
-        self._place = Place(-1, place.account)
-        if place.root >= 0:
-            os.close(place.root)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_place"):
-            self.close()
+        """Its readers and writers go on."""
+        self._place = Place(-1, self._place.account)
 
     def _may_write(self, path: Path) -> None:
         needs_name(path)

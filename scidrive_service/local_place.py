@@ -58,6 +58,18 @@ def _sane(nanoseconds: int) -> float:
     return min(max(nanoseconds / 1e9, 0.0), _LAST_SECOND)
 
 
+class _Keeper:
+    """Closes a descriptor when nobody needs it any more, and not earlier: its number may be another volume's then."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a tree is.
@@ -68,10 +80,18 @@ class Place:
         Its folder, open as a place (O_PATH).
     account
         The one to use files as; None: the process's own. Callers enter `kernel.Acting` with it.
+    keeper
+        What keeps `root` open.
     """
 
     root: int
     account: int | None
+    keeper: _Keeper | None = None
+
+    @classmethod
+    def kept(cls, root: int, account: int | None) -> Place:
+        """A place that stays open as long as anybody has it: trees, and also writers that have outlived their tree."""
+        return cls(root, account, _Keeper(root))
 
     def acting(self) -> kernel.Acting:
         return kernel.Acting(self.account)

@@ -31,7 +31,7 @@ class Stage:
         self._is_dropped = False
         with parent.acting(), told(()):
             os.mkdir(self._name, 0o755, dir_fd=parent.root)
-            self.place = Place(
+            self.place = Place.kept(
                 kernel.open_beneath(parent.root, self._name, kernel.PLACE, follow=False), parent.account
             )
 
@@ -46,7 +46,6 @@ class Stage:
         if self._is_dropped:
             return
         self._is_dropped = True
-        os.close(self.place.root)
         with self._parent.acting():
             try:
                 local_remove.discard(self._parent.root, self._name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -124,7 +125,7 @@ class LocalWriter:
             return
         os.close(fd)
         if hidden is not None:
-            with self._place.acting():
+            with self._place.acting(), contextlib.suppress(FileNotFoundError):  # swept, as if left behind
                 discard(self._place.root, hidden)
 
 

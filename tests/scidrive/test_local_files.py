@@ -639,3 +639,29 @@ def test_nothing_stays_open(files: LocalTree, root: Path) -> None:
     files.close()
     files.close()
     assert open_files() == before - 1
+
+
+def test_writers_and_readers_outlive_their_tree(fast_path: Path) -> None:
+    """The number of a descriptor that is closed is soon another's: another volume's, perhaps."""
+    before = open_files()
+    root = directory(fast_path, "mine")
+    put(tree(root), "a", b"mine")
+    writer = tree(root).create(("b",))
+    reader = tree(root).open(("a",))
+    walk = tree(root).walk(())
+    others = [tree(directory(fast_path, str(number))) for number in range(5)]
+    writer.write(b"mine too")
+    writer.commit()
+    assert reader.read(0, 10) == b"mine"
+    assert [entry.name for entry in walk] == ["a", "b"]
+    assert visible(root) == ["a", "b"]
+    reader.close()
+    staged = tree(root).stage()
+    put(staged, "x/y")
+    staged.publish((), ("c",), overwrite=False)
+    staged.close()
+    staged.close()
+    for other in others:
+        assert other.list(()) == []
+    del writer, walk, others, other, staged
+    assert open_files() == before
