@@ -19,7 +19,7 @@ from docker.errors import DockerException
 
 from casjobs_service.contexts import Contexts
 from casjobs_service.demo import loading
-from sciserver_cli import contexts, data, doctor, engine_setup, processes
+from sciserver_cli import contexts, data, doctor, engine_setup, files, processes
 from sciserver_cli.contexts import progress
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
     contexts.add_parser(commands, common)
     data.add_parser(commands, common)
+    files.add_parser(commands, common)
 
     image = commands.add_parser("image", help="Images of the notebook servers.").add_subparsers(required=True)
     command = image.add_parser(
