@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -48,8 +49,15 @@ BODY_SECONDS = 60
 """After which a connection is closed on which nothing comes, and which a request's body may take. Uploads of files
 have limits of their own."""
 
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
 """Bytes that are taken from a connection at once."""
+
+ARENAS, LARGE = 2, 128 * 1024
+"""Of the C library's memory: heaps that threads share, and from how many bytes on memory is given back to the system
+as soon as it is free. Without them, pieces of transfers leave holes in the heap of each thread."""
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 class SciDriveError(Exception):
@@ -89,14 +97,19 @@ class SciDrive(Application):
         policy.DEFAULTS,
         help="""
         Kinds of storage: for each root volume its settings, as `scidrive_service.policy.RootPolicy` has them. What is
-        given takes the place of all defaults. A root volume with files that are removed after a week::
+        assigned takes the place of all defaults; `update` adds to them, or replaces one of them. A root volume with
+        files that are removed after a week::
 
-            c.SciDrive.root_volumes["Week"] = {
-                "description": "Files stay for a week.",
-                "expires_after": 7 * 24,   # hours
-                "warn_before": 24,
-                "user_bytes": 100 * 10**9,
-            }
+            c.SciDrive.root_volumes.update(
+                {
+                    "Week": {
+                        "description": "Files stay for a week.",
+                        "expires_after": 7 * 24,  # hours
+                        "warn_before": 24,
+                        "user_bytes": 100 * 10**9,
+                    }
+                }
+            )
         """,
     ).tag(config=True)
 
@@ -201,6 +214,7 @@ class SciDrive(Application):
     def start(self) -> None:
         """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
         os.umask(0o022)
+        _spare_memory()
         logging.captureWarnings(True)
         try:
             self.read_config(self.config_file)
@@ -336,6 +350,13 @@ class SciDrive(Application):
         self.log.warning("Not everything has ended within %g seconds", self.stop_seconds)
         logging.shutdown()
         os._exit(0)
+
+
+def _spare_memory() -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # glibc's
+        for option, value in ((_M_ARENA_MAX, ARENAS), (_M_MMAP_THRESHOLD, LARGE), (_M_TRIM_THRESHOLD, LARGE)):
+            mallopt(option, value)
 
 
 def _address(deployment: Deployment, name: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from scidrive_service.paths import Path
 from scidrive_service.tree import Tree
 from sciserver_common.requests import MEBIBYTE
 
-PIECE = MEBIBYTE // 2
+PIECE = MEBIBYTE // 4
 
 _FIRST = (1980, 1, 1, 0, 0, 0)
 
@@ -107,10 +107,9 @@ async def send(handler: Handler, place: Callable[[], tuple[Tree, Path]], name: P
         await handler.finish()
         return
     try:
-        with handler.parts.traffic.one():
-            while data := await handler.run(next, archive, b""):
-                handler.write(data)
-                await handler.flush()
+        while data := await handler.run(next, archive, b""):
+            handler.write(data)
+            await handler.flush()
         await handler.finish()
     finally:
         handler.parts.later(archive.close)  # type: ignore[attr-defined]

@@ -22,6 +22,12 @@ STALLED = 600.0
 class Download(Handler):
     """What a handler needs that answers with a file."""
 
+    def error_headers(self, error: BaseException | None, status: int) -> list[tuple[str, str]]:
+        headers = super().error_headers(error, status)
+        if isinstance(error, FileError) and error.kind is Kind.RANGE:
+            headers.append(("Content-Range", f"bytes */{self._full_size}"))
+        return headers
+
     def file_headers(self, entry: Entry) -> None:
         """Headers of an answer with a file's content, or of one that says it has not changed."""
         for name, value in content.HEADERS.items():
@@ -69,11 +75,8 @@ class Download(Handler):
                 self.set_status(304)
                 await self.finish()
                 return
-            try:
-                part = None if is_head else conditions.part(self.request.headers, entry)
-            except FileError:
-                self.set_header("Content-Range", f"bytes */{entry.size}")
-                raise
+            self._full_size = entry.size
+            part = None if is_head else conditions.part(self.request.headers, entry)
             self.file_headers(entry)
             start, stop = part or (0, entry.size)
             if part is not None:
@@ -85,15 +88,19 @@ class Download(Handler):
             elif data is not None:
                 await self.finish(data[start:stop])
             else:
-                with self.parts.traffic.one():
-                    await self._stream(reader, start, stop)
+                await self._stream(reader, start, stop)
                 await self.finish()
         finally:
             self.parts.later(reader.close)
 
     async def _stream(self, reader: Reader, start: int, stop: int) -> None:
+        traffic = self.parts.traffic
+        held = 0
+
         def read(offset: int) -> asyncio.Future[bytes]:
-            length = min(self.parts.traffic.piece, stop - offset)
+            nonlocal held
+            length = traffic.take(stop - offset)
+            held += length
             return asyncio.ensure_future(self.run(reader.read, offset, length))
 
         position, coming = start, read(start)
@@ -103,17 +110,22 @@ class Download(Handler):
                 if not data:
                     # A container has cut it. What was promised cannot be sent: the client must notice.
                     raise FileError("The file became shorter while it was read.", Kind.UNAVAILABLE)
+                length = held
                 position += len(data)
                 if position < stop:
                     coming = read(position)
                 self.write(data)
+                del data
                 await asyncio.wait_for(asyncio.shield(self.flush()), STALLED)
+                traffic.give(length)
+                held -= length
         except TimeoutError:
             self.break_off()
             raise StreamClosedError from None
         finally:
             # It reads from what is closed next.
             await asyncio.wait([coming])
+            traffic.give(held)
 
 
 def _whole(reader: Reader) -> bytes:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
@@ -18,32 +17,37 @@ from sciserver_common.requests import MEBIBYTE
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-BUFFERS = 24 * MEBIBYTE
-"""What the contents of all transfers together may take in memory, more or less."""
+BUFFERS = 16 * MEBIBYTE
+"""What the pieces of all transfers together may take in memory, but for `LEAST` of each."""
 
-LEAST, MOST = 128 * 1024, MEBIBYTE
+LEAST, MOST = 64 * 1024, MEBIBYTE
 """Bytes of one piece of a transfer. Large pieces cost the least; many transfers at once get smaller ones."""
 
 
 @dataclass
 class Traffic:
-    """The transfers that are under way, which share `BUFFERS`."""
+    """The pieces of transfers that are in memory.
 
-    running: int = 0
+    Attributes
+    ----------
+    held
+        Bytes that they take.
+    """
 
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Count a transfer."""
-        self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
+    held: int = 0
 
-    @property
-    def piece(self) -> int:
-        """How many bytes to handle at once; two such pieces of each transfer are in memory."""
-        return max(LEAST, min(MOST, BUFFERS // (2 * max(1, self.running))))
+    def take(self, most: int = MOST) -> int:
+        """Room for a piece: how many bytes it may have. It is given back with `give`.
+
+        A quarter of what is left: clients that take nothing hold on to what they have, and others need some, too.
+        """
+        size = min(most, max(LEAST, min(MOST, (BUFFERS - self.held) // 4)))
+        self.held += size
+        return size
+
+    def give(self, size: int) -> None:
+        """The piece is no longer in memory."""
+        self.held -= size
 
 
 @dataclass

@@ -43,6 +43,7 @@ class Receiver(Handler):
         self._is_small = False
         self._writer: Writer | None = None
         self._buffer = bytearray()
+        self._room = 0
         self._pending: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
         self._digests: list[content.Digest] = []
@@ -85,7 +86,6 @@ class Receiver(Handler):
         if self._size is not None and self._size <= SMALL and "Expect" not in headers:
             self._is_small = True
             return
-        self._held.enter_context(self.parts.traffic.one())
         self._watch()
         writer = await self.run(self._begin)
         if self._is_released:
@@ -121,7 +121,11 @@ class Receiver(Handler):
         if self._failure is not None or self._is_released:
             return
         self._buffer += chunk
-        if not self._is_small and len(self._buffer) >= self.parts.traffic.piece:
+        if self._is_small:
+            return
+        if not self._room:
+            self._room = self.parts.traffic.take()
+        if len(self._buffer) >= self._room:
             await self._pass_on()
             self._moved = asyncio.get_running_loop().time()
 
@@ -135,7 +139,9 @@ class Receiver(Handler):
                 return
         if self._failure is None and not self._is_released:
             data, self._buffer = self._buffer, bytearray()
+            room, self._room = self._room, 0
             self._pending = asyncio.ensure_future(self.run(self._write, data))
+            self._pending.add_done_callback(lambda _: self.parts.traffic.give(room))
             # It may be that nobody asks.
             self._pending.add_done_callback(lambda future: future.cancelled() or future.exception())
 
@@ -198,6 +204,8 @@ class Receiver(Handler):
         self._is_released = True
         self._held.close()
         self._buffer = bytearray()
+        self.parts.traffic.give(self._room)
+        self._room = 0
         writer = self._writer
         if writer is None:
             return

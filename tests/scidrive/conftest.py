@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scidrive.ceph import Ceph
 from tests.scidrive.drive_platform import Client, DrivePlatform
 
 # Little room, so that it is soon full; and a root volume of which nobody makes volumes.
@@ -60,3 +61,15 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=memory) as path:
         yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    """An object store."""
+    with tempfile.TemporaryDirectory(prefix="ceph-") as home:  # a short path, for sockets
+        store = Ceph(Path(home))
+        try:
+            store.start()
+            yield store
+        finally:
+            store.stop()
