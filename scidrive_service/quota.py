@@ -7,6 +7,7 @@ disk: a service that was killed counts again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -88,13 +89,17 @@ class Reservation:
         FileError
             FULL: it would have to grow, and there is no room. It stays as it was.
         """
-        self._quotas._resize(self, max(bytes, 0), max(files, 0), insist)
+        bytes, files = max(bytes, 0), max(files, 0)
+        if bytes > self.bytes or files > self.files:
+            self._quotas._resize(self, bytes, files, insist)
+        elif bytes < self.bytes or files < self.files:
+            self._quotas._shrink(self, bytes, files)
 
     def finishing(self) -> None:
         """The write is about to be seen by those who count, and still reserved: they wait for the end."""
         if not self._is_finishing:
             self._is_finishing = True
-            self._quotas._finishing(self._volume, 1)
+            self._quotas._finishing(self._volume)
 
     def use(self, bytes: int, files: int) -> None:
         """A part of the write has happened: so much of this is no longer reserved but held."""
@@ -107,10 +112,8 @@ class Reservation:
 
     def release(self) -> None:
         """Give it back; nothing if that was done."""
-        self._quotas._resize(self, 0, 0, False)
-        if self._is_finishing:
-            self._is_finishing = False
-            self._quotas._finishing(self._volume, -1)
+        if self.bytes or self.files or self._is_finishing:
+            self._quotas._shrink(self, 0, 0, ends=True)
 
     def __enter__(self) -> Reservation:
         return self
@@ -205,38 +208,46 @@ class Quotas:
 
     def _use(self, reservation: Reservation, less_bytes: int, less_files: int, bytes: int, files: int) -> None:
         with self._changed:
-            count = self._count(reservation._volume)
-            count.taken_bytes -= less_bytes
-            count.taken_files -= less_files
-            reservation.bytes -= less_bytes
-            reservation.files -= less_files
+            self._take(reservation, reservation.bytes - less_bytes, reservation.files - less_files)
             self._held(reservation._volume, bytes, files)
 
+    def _shrink(self, reservation: Reservation, bytes: int, files: int, *, ends: bool = False) -> None:
+        with self._changed:
+            self._take(reservation, bytes, files)
+            if ends and reservation._is_finishing:
+                reservation._is_finishing = False
+                self._count(reservation._volume).finishing -= 1
+            self._changed.notify_all()
+
+    def _take(self, reservation: Reservation, bytes: int, files: int) -> None:
+        """With the lock held."""
+        count = self._count(reservation._volume)
+        count.taken_bytes += bytes - reservation.bytes
+        count.taken_files += files - reservation.files
+        reservation.bytes, reservation.files = bytes, files
+
     def _count(self, volume: Volume) -> _Count:
-        return self._counts.setdefault(volume.id, _Count())
+        count = self._counts.get(volume.id)
+        return count if count is not None else self._counts.setdefault(volume.id, _Count())
 
     def _is_old(self, count: _Count) -> bool:
         return time.monotonic() - count.began > max(self._seconds, 20 * count.took)
 
-    def _finishing(self, volume: Volume, change: int) -> None:
+    def _finishing(self, volume: Volume) -> None:
         with self._changed:
-            self._count(volume).finishing += change
-            self._changed.notify_all()
+            self._count(volume).finishing += 1
 
     def _resize(self, reservation: Reservation, bytes: int, files: int, insist: bool) -> None:
         volume, policy = reservation._volume, reservation._policy
         more_bytes, more_files = bytes - reservation.bytes, files - reservation.files
         refused: FileError | None = None
-        family = self._limited_together(volume, policy) if more_bytes > 0 or more_files > 0 else []
+        family = self._limited_together(volume, policy)
         for attempt in range(_TRIES):
             writes = self._count_all(family, anew=attempt > 0)
             with self._changed:
                 refused = self._refusal(volume, policy, family, more_bytes, more_files)
                 if refused is None:
-                    count = self._count(volume)
-                    count.taken_bytes += more_bytes
-                    count.taken_files += more_files
-                    reservation.bytes, reservation.files = bytes, files
+                    self._take(reservation, bytes, files)
                     return
                 if not insist:
                     break
@@ -270,7 +281,8 @@ class Quotas:
                 self._recount(member, now - min(5 * count.took, 30.0))
             elif (count.is_rough or self._is_old(count)) and not count.is_queued:
                 count.is_queued = True
-                self._background.submit(self._recount_quietly, member)
+                with contextlib.suppress(RuntimeError):  # the service ends
+                    self._background.submit(self._recount_quietly, member)
         return writes
 
     def _recount_quietly(self, volume: Volume) -> None:
@@ -308,20 +320,20 @@ class Quotas:
     def _refusal(
         self, volume: Volume, policy: RootPolicy, family: list[Volume], bytes: int, files: int
     ) -> FileError | None:
-        def taken(volumes: Iterable[Volume]) -> Usage:
-            counts = [self._count(member) for member in volumes]
-            return Usage(
-                sum(count.used.bytes + count.taken_bytes for count in counts),
-                sum(count.used.files + count.taken_files for count in counts),
-            )
-
-        whole, own = taken(family), taken([volume])
-        where = f"{policy.name}/{volume.name}" if volume.name else policy.name
+        if not family:
+            return None
+        counts = [self._count(member) for member in family]
+        own = self._count(volume)
+        all_bytes = sum(count.used.bytes + count.taken_bytes for count in counts)
+        all_files = sum(count.used.files + count.taken_files for count in counts)
+        own_bytes, own_files = own.used.bytes + own.taken_bytes, own.used.files + own.taken_files
+        together = f"All volumes of {volume.owner} in {policy.name}"
+        alone = f"The volume {policy.name}/{volume.name}" if volume.name else policy.name
         for more, used, limit, unit, scope in (
-            (bytes, whole.bytes, policy.user_bytes, "bytes", f"All volumes of {volume.owner} in {policy.name}"),
-            (files, whole.files, policy.user_files, "files", f"All volumes of {volume.owner} in {policy.name}"),
-            (bytes, own.bytes, policy.volume_bytes, "bytes", f"The volume {where}"),
-            (files, own.files, policy.volume_files, "files", f"The volume {where}"),
+            (bytes, all_bytes, policy.user_bytes, "bytes", together),
+            (files, all_files, policy.user_files, "files", together),
+            (bytes, own_bytes, policy.volume_bytes, "bytes", alone),
+            (files, own_files, policy.volume_files, "files", alone),
         ):
             if more > 0 and limit and used + more > limit:
                 return FileError(

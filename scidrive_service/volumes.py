@@ -303,7 +303,11 @@ class Registry:
         return aside
 
     def sweep(self) -> None:
-        """Remove what is left of volumes that were removed when the service ended."""
+        """Remove what is left of volumes that were removed when the service ended, and report what is lost."""
+        for row in self.store.volumes():
+            if row.root in self.policies and not _is_there(self.path(row.root, row.owner, row.name)):
+                name = "/".join(part for part in (row.root, row.owner, row.name) if part)
+                log.warning("volume %s has no directory: mount or restore it; made anew, its shares end", name)
         for policy in self.policies.values():
             for pattern in (f"{HIDDEN}*", f"*/{HIDDEN}*") if not policy.is_drive else (f"{HIDDEN}*",):
                 for left in (self.directory / policy.name).glob(pattern):

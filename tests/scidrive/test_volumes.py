@@ -95,7 +95,9 @@ def test_what_is_no_directory_or_has_no_name_of_a_volume_is_none(files: Files) -
         assert kind(error) is Kind.MISSING
 
 
-def test_a_volume_whose_directory_is_gone_is_not_shown_and_comes_back_with_it(files: Files, tmp_path: Path) -> None:
+def test_a_volume_whose_directory_is_gone_is_not_shown_and_comes_back_with_it(
+    files: Files, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     files.create_volume(ADA, "Storage", "ada", "work", quiet=False)
     place = files.registry.path("Storage", "ada", "work")
     files.share(ADA, "Storage", "ada", "work", [{"name": "bob", "type": "USER", "allowedActions": ["read"]}])
@@ -105,6 +107,8 @@ def test_a_volume_whose_directory_is_gone_is_not_shown_and_comes_back_with_it(fi
             files.volume(person, "Storage", "ada", "work")
         assert kind(error) is Kind.MISSING
     assert not any(volume["owner"] == "ada" for volume in files.listing(BOB)["rootVolumes"][0]["userVolumes"])
+    files.sweep()
+    assert "volume Storage/ada/work has no directory" in caplog.text
     (tmp_path / "unmounted").rename(place)
     assert files.volume(BOB, "Storage", "ada", "work").actions == {Action.READ}
 
