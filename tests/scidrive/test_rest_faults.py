@@ -41,9 +41,9 @@ def _nothing_is_left(platform: DrivePlatform, fred: Client) -> Iterator[None]:
     before = used(fred)
     yield
     for volume in (platform.volume("fred"), platform.volume("fred", "little", "Small")):
-        assert [path for path in volume.rglob(".~sciserver*")] == []
+        assert list(volume.rglob(".~sciserver*")) == []
     names = set(fred.names()) - {"kept.txt"}
-    assert all(name.startswith("whole") or name.startswith("many") for name in names), names
+    assert all(name.startswith(("whole", "many")) for name in names), names
     for name in names:
         fred.call("DELETE", f"fileservice/api/data/Storage/fred/persistent/{name}")
     wait_until(lambda: used(fred) == before, limit=20, what="nothing stays reserved")
