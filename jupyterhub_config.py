@@ -34,6 +34,8 @@ c.ConfigurableHTTPProxy.api_url = deployment.proxy_api_url
 c.ConfigurableHTTPProxy.auth_token = secret(deployment, "proxy")
 c.ConfigurableHTTPProxy.command = proxy_command()
 c.ConfigurableHTTPProxy.pid_file = str(deployment.run_dir / "proxy.pid")
+# SciDrive's WebDAV has a port of its own: threads serve it, not the service's event loop.
+c.Proxy.extra_routes = {deployment.service_prefix("scidrive") + "dav/": deployment.internal_origin("dav")}
 # Also how often a proxy that lost its routes (it was killed) gets them back, in seconds.
 c.JupyterHub.last_activity_interval = 5
 
@@ -59,7 +61,11 @@ c.JupyterHub.logging_config = LOGGING_CONFIG
 
 # -- what tokens may do: docs/reference/scopes.md
 c.JupyterHub.custom_scopes = scopes.SCOPES
-c.JupyterHub.extra_user_scopes = {*scopes.USER_SCOPES, "access:services!service=casjobs"}
+c.JupyterHub.extra_user_scopes = {
+    *scopes.USER_SCOPES,
+    "access:services!service=casjobs",
+    "access:services!service=scidrive",
+}
 c.JupyterHub.token_expires_in_max_seconds = 366 * 24 * 3600
 c.Spawner.server_token_scopes = scopes.SERVER_SCOPES
 
@@ -68,6 +74,8 @@ c.JupyterHub.spawner_class = "sciserver"
 c.SciServerSpawner.deployment_id = deployment.id
 c.SciServerSpawner.network_name = deployment.network
 c.SciServerSpawner.volumes_root = str(deployment.volumes_dir)
+c.SciServerSpawner.mounts_url = deployment.internal_url("scidrive") + "/api/mounts"
+c.SciServerSpawner.mounts_token = secret(deployment, "scidrive-service")
 c.SciServerSpawner.data_root = str(deployment.data_dir)
 c.SciServerSpawner.client_settings = sciscript(deployment.container_url)
 c.SciServerSpawner.images = [
@@ -106,6 +114,15 @@ c.JupyterHub.services = [
         "oauth_client_allowed_scopes": scopes.SERVICE_CLIENT_SCOPES,
         "oauth_no_confirm": True,
     },
+    {
+        "name": "scidrive",
+        "url": deployment.internal_origin("scidrive"),
+        "api_token": secret(deployment, "scidrive-service"),
+        "oauth_client_allowed_scopes": scopes.SERVICE_CLIENT_SCOPES,
+        "oauth_no_confirm": True,
+    },
+    # The client libraries look for the file service there. SciDrive's process answers; it has no pages and no token.
+    {"name": "racm", "url": deployment.internal_origin("racm"), "display": False},
 ]
 if not supervised:
     for service, module in SERVICES.items():
@@ -115,6 +132,7 @@ if not supervised:
 c.JupyterHub.load_roles = [
     {"name": "portal", "scopes": [scopes.SIGN_ON_PASSWORD, scopes.SIGN_ON_WATCH], "services": ["portal"]},
     {"name": "casjobs", "scopes": [scopes.SIGN_ON_WATCH], "services": ["casjobs"]},
+    {"name": "scidrive", "scopes": [scopes.SIGN_ON_WATCH], "services": ["scidrive"]},
 ]
 
 # -- pages

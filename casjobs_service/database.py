@@ -1,26 +1,19 @@
-"""The connection to the metadata database, and what differs between the databases that it can be."""
+"""The metadata database seen from the event loop: threads, errors for users, text that fits."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
-import sqlite3
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import alembic.command
-import alembic.config
-from sqlalchemy import create_engine, event, func, select
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.orm import Session
 
 from casjobs_service.errors import Kind, QueryError
+from sciserver_common import database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -61,60 +54,23 @@ def threaded(
     return call
 
 
-class Database:
-    """An engine of SQLAlchemy with threads of its own.
+class Database(database.Database):
+    """The metadata database, with threads of its own.
 
     Parameters
     ----------
     url
-        SQLAlchemy URL, e.g. ``sqlite:////…/casjobs.sqlite`` or ``postgresql://user@host/name``. Tables are made, or
-        migrated, when it is opened.
+        SQLAlchemy URL, e.g. ``sqlite:////…/casjobs.sqlite`` or ``postgresql://user@host/name``.
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        if parsed.drivername in {"postgresql", "postgres"}:
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        # Without parameters: an error's text would hold somebody's query.
-        self.engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=True)
-        self.sqlite = self.engine.dialect.name == "sqlite"
-        if self.sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        # SQLite lets one write at a time and makes the others sleep in steps; they had better queue up here.
-        self._writer: contextlib.AbstractContextManager[Any] = (
-            threading.Lock() if self.sqlite else contextlib.nullcontext()
-        )
+        super().__init__(url, MIGRATIONS, lock=0x43415331)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="casjobs-store")
-        self._migrate()
-
-    def _migrate(self) -> None:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        with self.engine.begin() as connection:
-            if not self.sqlite:
-                # Two services that start at once: one migrates, the other finds it done.
-                connection.execute(select(func.pg_advisory_xact_lock(0x43415331)))
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
 
     def close(self) -> None:
         """Finish what runs, and close the connections."""
         self._threads.shutdown()
-        self.engine.dispose()
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A transaction."""
-        with self._writer, Session(self.engine, expire_on_commit=False) as database, database.begin():
-            yield database
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Each statement by itself."""
-        with Session(self._autocommit, expire_on_commit=False) as database:
-            yield database
+        super().close()
 
 
 _LENGTHS = {"context": 255, "dialect": 20, "task_name": 255, "output_type": 40, "params": 1000, "into": 255}
@@ -131,19 +87,3 @@ def storable(name: str, value: Any) -> Any:
 def clean(fields: dict[str, Any]) -> dict[str, Any]:
     """The same for all columns of a row."""
     return {name: storable(name, value) for name, value in fields.items()}
-
-
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    if isinstance(connection, sqlite3.Connection):
-        connection.isolation_level = None  # the module's own idea of transactions starts them too late
-        connection.execute("PRAGMA busy_timeout = 15000")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_sqlite(connection: Any) -> None:
-    # A transaction that first reads cannot become a writing one when another has written in between. Those that only
-    # read run without.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

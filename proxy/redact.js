@@ -6,6 +6,7 @@
 const SLASH = "(?:/|%(?:25)*2F)+";
 const SECRETS = [
   new RegExp(`(keystone${SLASH}v[\\d.]+${SLASH}tokens${SLASH})[^\\s/?&#"'<>]+`, "gi"),
+  new RegExp(`(scidrive${SLASH}media${SLASH})[^\\s/?&#"'<>%]+`, "gi"),
   new RegExp(`((?:[?&]|%(?:25)*(?:3F|26))(?:\\w*token|ident|password|code|state)(?:=|%(?:25)*3D))[^\\s&#"'<>%]+`, "gi"),
 ];
 

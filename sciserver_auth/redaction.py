@@ -21,6 +21,8 @@ _EQUALS = r"(?:=|%(?:25)*3D)"
 
 _SECRETS = [
     re.compile(rf"(keystone{_SLASH}v[\d.]+{_SLASH}tokens{_SLASH})[^\s/?&#\"'<>]+", re.IGNORECASE),
+    # Addresses that open a file without a token.
+    re.compile(rf"(scidrive{_SLASH}media{_SLASH})[^\s/?&#\"'<>%]+", re.IGNORECASE),
     re.compile(rf"({_MARK}(?:\w*token|ident|password|code|state){_EQUALS})[^\s&#\"'<>%]+", re.IGNORECASE),
     # Tornado's word about a header with control characters in it; it does not say which header.
     re.compile(r"(Invalid header value )\S.*"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, NotFound
 
+from scidrive_service import projects
 from sciserver_cli import engine_setup, processes
 from sciserver_common.deployment import Deployment, proxy_command
 from sciserver_spawner import images
@@ -48,7 +51,7 @@ def examine(deployment: Deployment) -> list[Check]:
     checks.append(_engine(client))
     checks += [_image(client, image) for image in images.catalogue()]
     checks.append(_network(client, deployment))
-    return checks + _processes(deployment) + _sandbox(deployment)
+    return checks + _processes(deployment) + _sandbox(deployment) + _files(deployment)
 
 
 def _proxy_program() -> Check:
@@ -133,6 +136,32 @@ def _sandbox(deployment: Deployment) -> list[Check]:
             "Run as root, or on a kernel with Landlock. See docs/explanation/casjobs.md.",
         )
     ]
+
+
+def _files(deployment: Deployment) -> list[Check]:
+    """Whether SciDrive reaches the files, and what stops a container that fills the disk."""
+    name = "files"
+    if not deployment.internal_host or not deployment.volumes_dir.is_dir():
+        return []
+    try:
+        url = f"{deployment.internal_url('scidrive')}/health"
+        urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 - our own address
+    except urllib.error.HTTPError as error:
+        remedy = "Is the disk of the volumes mounted and readable? Read `sciserver logs scidrive`."
+        return [Check(name, False, f"SciDrive answers {error.code}", remedy)]
+    except OSError:
+        return []  # of which the check of its process tells
+    folder = os.open(deployment.volumes_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        is_enforced = projects.is_enforced(folder)
+    finally:
+        os.close(folder)
+    found = (
+        "quotas hold in containers too: the file system has project quotas"
+        if is_enforced
+        else "quotas hold at the page, REST and WebDAV; containers write without (see docs/how-to/storage.md)"
+    )
+    return [Check(name, True, found)]
 
 
 def _processes(deployment: Deployment) -> list[Check]:

@@ -19,7 +19,7 @@ from docker.errors import DockerException
 
 from casjobs_service.contexts import Contexts
 from casjobs_service.demo import loading
-from sciserver_cli import contexts, data, doctor, engine_setup, processes
+from sciserver_cli import contexts, data, doctor, engine_setup, files, processes
 from sciserver_cli.contexts import progress
 from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import Deployment, DeploymentError
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
     contexts.add_parser(commands, common)
     data.add_parser(commands, common)
+    files.add_parser(commands, common)
 
     image = commands.add_parser("image", help="Images of the notebook servers.").add_subparsers(required=True)
     command = image.add_parser(
@@ -165,7 +166,7 @@ def up(options: argparse.Namespace) -> Result:
     config = processes.check_config()
     if config.CasJobs.get("demo_data", True):
         loading.ensure_demo(Contexts.of(deployment), progress)
-    progress("Starting portal, proxy, hub and CasJobs")
+    progress("Starting portal, proxy, hub, CasJobs and SciDrive")
     supervisor = processes.Supervisor(deployment)
     supervisor.start(foreground=options.foreground)
     processes.wait_answers(deployment, supervisor)
@@ -212,7 +213,7 @@ def status(options: argparse.Namespace) -> Result:
     lines = [f"{deployment.public_url}   (home: {deployment.home})"]
     for name, info in found.items():
         since = f", pid {info['pid']}, for {_duration(time.time() - info['since'])}" if info["pid"] else ""
-        lines.append(f"  {name:<8}{info['state']}{since}")
+        lines.append(f"  {name:<9}{info['state']}{since}")
     if any(info["state"] == "unsupervised" for info in found.values()):
         lines.append("The supervisor was killed: nothing restarts a process that dies now. Run `sciserver up`.")
     running = all(info["state"] == "running" for info in found.values())

@@ -25,13 +25,13 @@ from sciserver_cli.errors import OperatorError
 from sciserver_common.deployment import SERVICES, SOURCE, Deployment, proxy_command
 from sciserver_spawner import images
 
-PROCESSES = ("portal", "proxy", "hub", "casjobs")
+PROCESSES = ("portal", "proxy", "hub", "casjobs", "scidrive")
 """In the order in which they start."""
 
 MARK = "SCISERVER_PROCESS"
 """Environment variable by which our processes are found when their supervisor was killed."""
 
-CODE = ("casjobs_service", "dashboard", "sciserver_auth", "sciserver_common", "sciserver_spawner")
+CODE = ("casjobs_service", "dashboard", "scidrive_service", "sciserver_auth", "sciserver_common", "sciserver_spawner")
 """Directories of the checkout that hub and services run from."""
 
 _READ_AT_START = {".py", ".html", ".css", ".js", ".sql", ".svg"}

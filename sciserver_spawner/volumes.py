@@ -1,7 +1,8 @@
 """Users' directories on the storage, and where containers see them (DESIGN §5, contract §5).
 
 A user volume is the directory ``<volumes>/<root volume>/<owner>/<volume>``, mounted at the same place under the
-workspace. A data volume is a directory that everybody reads and nobody writes.
+workspace. SciDrive is a root volume with one volume for each user, ``<volumes>/SciDrive/<owner>``. A data volume is a
+directory that everybody reads and nobody writes.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-import docker
+if TYPE_CHECKING:  # SciDrive makes volumes as well, without an engine
+    import docker
 
 WORKSPACE = PurePosixPath("/home/idies/workspace")
 
 USER_ID = 1000
 """uid and gid of `idies`, the account of every container (reference: SciServer's image contract)."""
+
+SCIDRIVE = "SciDrive"
+"""Root volume of everybody's SciDrive."""
 
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}")
 
@@ -27,14 +33,17 @@ class VolumeError(Exception):
 
 @dataclass(frozen=True)
 class UserVolume:
-    """A user's volume: kind of storage (`root`, e.g. ``Storage``), user, and name within it."""
+    """A user's volume: kind of storage (`root`, e.g. ``Storage``), user, and name within it.
+
+    Without a name it is the user's directory itself: everybody's SciDrive.
+    """
 
     root: str
     owner: str
-    name: str
+    name: str | None = None
 
     def __post_init__(self) -> None:
-        for part in (self.root, self.owner, self.name):
+        for part in self.parts:
             if not _OWNER.fullmatch(part) or ".." in part:
                 raise VolumeError(
                     f"{part!r} cannot be the name of a directory for files. Allowed are letters, digits and . _ @ + - "
@@ -44,12 +53,20 @@ class UserVolume:
 
     def host_path(self, volumes_root: Path) -> Path:
         """The directory on the storage."""
-        return volumes_root / self.root / self.owner / self.name
+        return volumes_root.joinpath(*self.parts)
 
     @property
     def mount_point(self) -> str:
         """The directory inside a container."""
-        return str(WORKSPACE / self.root / self.owner / self.name)
+        return str(WORKSPACE.joinpath(*self.parts))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the directories from the storage's root down."""
+        return (self.root, self.owner) if self.name is None else (self.root, self.owner, self.name)
+
+    def __str__(self) -> str:
+        return "/".join(self.parts)
 
 
 def data_volumes(data_root: Path, reserved: set[str]) -> dict[str, str]:
@@ -85,7 +102,7 @@ def make(volumes: list[UserVolume], volumes_root: Path) -> list[UserVolume]:
     for volume in volumes:
         path = volume.host_path(volumes_root)
         try:
-            for parent in (path.parent.parent, path.parent):
+            for parent in [*path.parents][len(volume.parts) - 2 :: -1]:
                 parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if _is_ready(path):
                 continue
@@ -95,7 +112,7 @@ def make(volumes: list[UserVolume], volumes_root: Path) -> list[UserVolume]:
             left.append(volume)
         except OSError as error:
             raise VolumeError(
-                f"Your storage {volume.root}/{volume.name} cannot be made ({error.strerror}). Tell the operator."
+                f"Your storage {volume} cannot be made ({error.strerror}). Tell the operator."
             ) from error
     return left
 
@@ -113,7 +130,7 @@ def make_through_engine(client: docker.APIClient, image: str, volumes: list[User
 
     The container has no network and, of all rights of root, only those to create and give away directories.
     """
-    targets = [f"/volumes/{v.root}/{v.owner}/{v.name}" for v in volumes]
+    targets = [f"/volumes/{volume}" for volume in volumes]
     container = client.create_container(
         image=image,
         user="0:0",

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Debian packages that the tests need beyond those of `make up`: a browser and a database server.
+# Debian packages that the tests need beyond those of `make up`: a browser, a database server,
+# WebDAV's clients, and a web server to compare with.
 set -eu
 
 missing=""
@@ -7,6 +8,10 @@ missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 # A pattern of apt's: the package is named after PostgreSQL's version.
 ls /usr/share/postgresql/*/extension/q3c.control >/dev/null 2>&1 || missing="$missing ^postgresql-[0-9]+-q3c$"
+for program in litmus cadaver rclone; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
+[ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

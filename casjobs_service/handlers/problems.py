@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http
 from typing import Any
-
-from tornado import web
 
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.places import Busy
-from sciserver_common.handlers import RETRY_AFTER, Refused
+from sciserver_common import requests
+from sciserver_common.requests import Problem
 
 STATUS = {
     Kind.SYNTAX: 400,
@@ -27,16 +25,6 @@ STATUS = {
 """HTTP status by what went wrong. Clients send a request again after 408 or 429, which would not help here."""
 
 
-class Problem(web.HTTPError):
-    """Answers with a status and a text for the client; `hint` says what to do, where the text does not."""
-
-    def __init__(self, status: int, text: str, *, hint: str = "") -> None:
-        # `%` in it would be formatted.
-        super().__init__(status, text.replace("%", "%%"))
-        self.text = text
-        self.hint = hint
-
-
 def status_of(error: QueryError) -> int:
     """HTTP status."""
     return error.status if isinstance(error, Busy) else STATUS[error.kind]
@@ -44,12 +32,9 @@ def status_of(error: QueryError) -> int:
 
 def headers_of(error: BaseException | None, status: int) -> list[tuple[str, str]]:
     """Headers that belong to an error."""
-    headers = list(error.headers) if isinstance(error, Refused) else []
     if isinstance(error, Busy):
-        headers.append(("Retry-After", str(error.retry_after)))
-    elif status == http.HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append(("Retry-After", str(RETRY_AFTER)))
-    return headers
+        return [("Retry-After", str(error.retry_after))]
+    return requests.headers_of(error, status)
 
 
 def description(error: BaseException | None, status: int, request_id: str) -> dict[str, Any]:
@@ -60,16 +45,13 @@ def description(error: BaseException | None, status: int, request_id: str) -> di
     request_id
         By which an operator finds it in the log.
     """
-    text, kind = f"{http.HTTPStatus(status).phrase}.", f"http {status}"
+    text, kind = requests.error_text(error, status), f"http {status}"
     details: dict[str, Any] = {}
     if isinstance(error, QueryError):
         text, kind = str(error), str(error.kind)
         details = {"line": error.line, "column": error.column, "hint": error.hint or None}
     elif isinstance(error, Problem):
-        text = f"{error.text} {error.hint}".rstrip()
         details = {"hint": error.hint or None}
-    elif isinstance(error, web.HTTPError) and status != http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        text = error.get_message() or text
     return {
         "status": "error",
         "error": text,

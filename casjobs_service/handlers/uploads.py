@@ -99,7 +99,7 @@ class Upload(TablesHandler):
         limit = self.parts.upload_bytes // MEGABYTE
         return Problem(413, f"The file is larger than {limit} MB.", hint="Send it in parts: their rows are added.")
 
-    async def data_received(self, chunk: bytes) -> None:  # type: ignore[override]
+    async def data_received(self, chunk: bytes) -> None:
         """Keep it."""
         if self._file is None or self._dropping:
             super().data_received(chunk)

@@ -24,6 +24,8 @@ SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
+REST = ("/services/casjobs/RestApi/", "/services/scidrive/api/", "/services/scidrive/fileservice/")
+
 # A start takes two or three seconds; on a machine that runs other tests beside, many more.
 START_LIMIT = 90_000
 
@@ -98,8 +100,8 @@ class Visitor:
     def _on_console(self, message: ConsoleMessage) -> None:
         source = message.location["url"]
         # Chromium also reports the status of an error page that was asked for; that is what such a page is.
-        # And those of CasJobs' answers, which its page shows by itself.
-        known = source in self._documents or "/services/casjobs/RestApi/" in source
+        # And those of the services' answers, which their pages show by themselves.
+        known = source in self._documents or any(part in source for part in REST)
         if message.type == "error" and self._on_our_page and not known:
             self._note(f"console: {message.text} ({source})", source)
 
@@ -110,7 +112,7 @@ class Visitor:
     @property
     def _on_our_page(self) -> bool:
         """Not in JupyterLab or Canaille, whose scripts and consoles are their own."""
-        return urlsplit(self.page.url).path.startswith(("/hub/", "/services/casjobs/"))
+        return urlsplit(self.page.url).path.startswith(("/hub/", "/services/casjobs/", "/services/scidrive/"))
 
     def _note(self, problem: str, origin: str) -> None:
         # The page before this one may still have had something to say.

@@ -77,6 +77,7 @@ async def test_the_users_own_storage_is_mounted_and_nobody_elses(hub, short_dire
     await hub.start("bob")
     root = short_directory / "volumes"
     assert sorted(hub.container("ada").spec["HostConfig"]["Binds"]) == [
+        f"{root}/SciDrive/ada:/home/idies/workspace/SciDrive/ada:rw",
         f"{root}/Storage/ada/persistent:/home/idies/workspace/Storage/ada/persistent:rw",
         f"{root}/Temporary/ada/scratch:/home/idies/workspace/Temporary/ada/scratch:rw",
     ]

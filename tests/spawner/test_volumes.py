@@ -116,13 +116,22 @@ def test_usual_user_names_are_directories(name, tmp_path):
     assert UserVolume("Storage", name, "x").host_path(tmp_path) == tmp_path / "Storage" / name / "x"
 
 
+def test_scidrive_is_a_directory_with_the_users_name(tmp_path, owners):
+    drive = UserVolume("SciDrive", "ada")
+    assert make([drive], tmp_path) == []
+    assert owners == {tmp_path / "SciDrive" / "ada": (1000, 1000)}
+    assert (tmp_path / "SciDrive").stat().st_uid == os.getuid()
+    assert mode(tmp_path / "SciDrive") == 0o700
+    assert drive.mount_point == "/home/idies/workspace/SciDrive/ada"
+
+
 def test_a_volume_is_mounted_where_the_platform_promises():
     assert PERSISTENT.mount_point == "/home/idies/workspace/Storage/ada/persistent"
 
 
 def test_a_file_in_the_way_is_explained(tmp_path, owners):
     (tmp_path / "Storage").write_text("")
-    with pytest.raises(VolumeError, match=r"Storage/persistent cannot be made \(.+\)\. Tell the operator"):
+    with pytest.raises(VolumeError, match=r"Storage/ada/persistent cannot be made \(.+\)\. Tell the operator"):
         make([PERSISTENT], tmp_path)
 
 

@@ -1,0 +1,344 @@
+"""How much people may store: counted exactly, and reserved before it is written.
+
+A count is what walking the volume finds, kept in the process and changed by every write of a door. Containers write
+without asking: so counts are made anew when they are old, and always before somebody is refused. Nothing is kept on
+disk: a service that was killed counts again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from scidrive_service.errors import FileError, Kind
+from scidrive_service.models import Volume
+from scidrive_service.policy import RootPolicy
+from scidrive_service.tree import Usage
+
+log = logging.getLogger(__name__)
+
+_TRIES = 20
+"""Counts before a refusal, while others write at the same time and make them rough."""
+
+
+@dataclass
+class _Count:
+    """What is known of one volume.
+
+    Attributes
+    ----------
+    used
+        At the last count, and what doors have done since.
+    taken_bytes, taken_files
+        Reserved by writes under way.
+    began, took
+        The last count: `time.monotonic`, and seconds.
+    is_rough
+        Something happened whose size nobody has measured.
+    grown_bytes, grown_files, writes
+        What was written while a count was going on: it may or may not have been seen.
+    """
+
+    used: Usage = field(default_factory=lambda: Usage(0, 0))
+    taken_bytes: int = 0
+    taken_files: int = 0
+    began: float = -math.inf
+    took: float = 0.0
+    is_rough: bool = False
+    is_queued: bool = False
+    grown_bytes: int = 0
+    grown_files: int = 0
+    writes: int = 0
+    finishing: int = 0
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_known(self) -> bool:
+        return self.began != -math.inf
+
+
+class Reservation:
+    """Room for a write under way; given back when the block ends, if it was not used.
+
+    `Quotas.reserve` makes it. One thread uses it at a time.
+    """
+
+    def __init__(self, quotas: Quotas, volume: Volume, policy: RootPolicy) -> None:
+        self._quotas, self._volume, self._policy = quotas, volume, policy
+        self.bytes = 0
+        self.files = 0
+        self._is_finishing = False
+
+    def fit(self, bytes: int, files: int, *, insist: bool = True) -> None:
+        """Make it this large.
+
+        Parameters
+        ----------
+        insist
+            Count anew before it is refused.
+
+        Raises
+        ------
+        FileError
+            FULL: it would have to grow, and there is no room. It stays as it was.
+        """
+        bytes, files = max(bytes, 0), max(files, 0)
+        if bytes > self.bytes or files > self.files:
+            self._quotas._resize(self, bytes, files, insist)
+        elif bytes < self.bytes or files < self.files:
+            self._quotas._shrink(self, bytes, files)
+
+    def finishing(self) -> None:
+        """The write is about to be seen by those who count, and still reserved: they wait for the end."""
+        if not self._is_finishing:
+            self._is_finishing = True
+            self._quotas._finishing(self._volume)
+
+    def use(self, bytes: int, files: int) -> None:
+        """A part of the write has happened: so much of this is no longer reserved but held."""
+        self._quotas._use(self, min(bytes, self.bytes), min(files, self.files), bytes, files)
+
+    def settle(self, bytes: int, files: int) -> None:
+        """The write has happened, and changed what the volume holds by so much; either may be negative."""
+        self._quotas._use(self, self.bytes, self.files, bytes, files)
+        self.release()
+
+    def release(self) -> None:
+        """Give it back; nothing if that was done."""
+        if self.bytes or self.files or self._is_finishing:
+            self._quotas._shrink(self, 0, 0, ends=True)
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Quotas:
+    """Counts of all volumes.
+
+    Parameters
+    ----------
+    count
+        Walks a volume.
+    siblings
+        All volumes of the same owner and root volume, this one among them.
+    seconds
+        Counts are made anew after so long, or after twenty times as long as counting takes.
+    """
+
+    def __init__(
+        self, count: Callable[[Volume], Usage], siblings: Callable[[Volume], list[Volume]], seconds: float = 60.0
+    ) -> None:
+        self._walk, self._siblings, self._seconds = count, siblings, seconds
+        self._counts: dict[int, _Count] = {}
+        self._changed = threading.Condition()
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="scidrive-count")
+
+    def close(self) -> None:
+        """Stop counting."""
+        self._background.shutdown(cancel_futures=True)
+
+    def reserve(self, volume: Volume, policy: RootPolicy, bytes: int, files: int) -> Reservation:
+        """Room for a write.
+
+        Raises
+        ------
+        FileError
+            FULL: a limit would be passed.
+        """
+        reservation = Reservation(self, volume, policy)
+        reservation.fit(bytes, files)
+        return reservation
+
+    def changed(self, volume: Volume, bytes: int, files: int) -> None:
+        """A door has changed what a volume holds by so much."""
+        with self._changed:
+            self._held(volume, bytes, files)
+
+    def unclear(self, volume: Volume) -> None:
+        """A door has changed a volume, and nobody knows by how much."""
+        with self._changed:
+            count = self._count(volume)
+            count.is_rough = True
+            count.writes += 1
+
+    def forget(self, volume: Volume) -> None:
+        """The volume is gone."""
+        with self._changed:
+            self._counts.pop(volume.id, None)
+
+    def used(self, volume: Volume) -> Usage:
+        """What a volume holds, by a count that is not old."""
+        count = self._count(volume)
+        if not count.is_known or count.is_rough or self._is_old(count):
+            self._recount(volume, time.monotonic())
+        with self._changed:
+            return count.used
+
+    def room(self, volume: Volume, policy: RootPolicy) -> tuple[int, int | None]:
+        """Bytes that a volume holds, and that still fit into it by its limits; None: there are none."""
+        used = self.used(volume).bytes
+        left = []
+        if policy.volume_bytes:
+            left.append(policy.volume_bytes - used)
+        if policy.user_bytes:
+            left.append(policy.user_bytes - sum(self.used(member).bytes for member in self._siblings(volume)))
+        return used, max(min(left), 0) if left else None
+
+    # --
+
+    def _held(self, volume: Volume, bytes: int, files: int) -> None:
+        count = self._count(volume)
+        count.used = Usage(max(count.used.bytes + bytes, 0), max(count.used.files + files, 0))
+        count.grown_bytes += max(bytes, 0)
+        count.grown_files += max(files, 0)
+        count.writes += 1
+        self._changed.notify_all()
+
+    def _use(self, reservation: Reservation, less_bytes: int, less_files: int, bytes: int, files: int) -> None:
+        with self._changed:
+            self._take(reservation, reservation.bytes - less_bytes, reservation.files - less_files)
+            self._held(reservation._volume, bytes, files)
+
+    def _shrink(self, reservation: Reservation, bytes: int, files: int, *, ends: bool = False) -> None:
+        with self._changed:
+            self._take(reservation, bytes, files)
+            if ends and reservation._is_finishing:
+                reservation._is_finishing = False
+                self._count(reservation._volume).finishing -= 1
+            self._changed.notify_all()
+
+    def _take(self, reservation: Reservation, bytes: int, files: int) -> None:
+        """With the lock held."""
+        count = self._count(reservation._volume)
+        count.taken_bytes += bytes - reservation.bytes
+        count.taken_files += files - reservation.files
+        reservation.bytes, reservation.files = bytes, files
+
+    def _count(self, volume: Volume) -> _Count:
+        count = self._counts.get(volume.id)
+        return count if count is not None else self._counts.setdefault(volume.id, _Count())
+
+    def _is_old(self, count: _Count) -> bool:
+        return time.monotonic() - count.began > max(self._seconds, 20 * count.took)
+
+    def _finishing(self, volume: Volume) -> None:
+        with self._changed:
+            self._count(volume).finishing += 1
+
+    def _resize(self, reservation: Reservation, bytes: int, files: int, insist: bool) -> None:
+        volume, policy = reservation._volume, reservation._policy
+        more_bytes, more_files = bytes - reservation.bytes, files - reservation.files
+        refused: FileError | None = None
+        family = self._limited_together(volume, policy)
+        for attempt in range(_TRIES):
+            writes = self._count_all(family, anew=attempt > 0)
+            with self._changed:
+                refused = self._refusal(volume, policy, family, more_bytes, more_files)
+                if refused is None:
+                    self._take(reservation, bytes, files)
+                    return
+                if not insist:
+                    break
+                if attempt > 0:
+                    counts = [self._count(member) for member in family]
+                    if sum(count.finishing for count in counts) > reservation._is_finishing:
+                        self._changed.wait(0.05)
+                    elif writes == sum(count.writes for count in counts):
+                        break  # nobody has written meanwhile: the count is exact
+        assert refused is not None  # noqa: S101 - the loop ends only so
+        raise refused
+
+    def _limited_together(self, volume: Volume, policy: RootPolicy) -> list[Volume]:
+        """The volumes whose counts decide."""
+        if policy.user_bytes or policy.user_files:
+            family = self._siblings(volume)
+            return family if any(member.id == volume.id for member in family) else [*family, volume]
+        return [volume] if policy.volume_bytes or policy.volume_files else []
+
+    def _count_all(self, family: Iterable[Volume], *, anew: bool) -> int:
+        """Have a count of each; returns how many writes had been seen when counting began."""
+        now = time.monotonic()
+        with self._changed:
+            writes = sum(self._count(member).writes for member in family)
+        for member in family:
+            count = self._count(member)
+            if not count.is_known:
+                self._recount(member, now)
+            elif anew:
+                # A program that tries again and again must not make us walk a large volume all the time.
+                self._recount(member, now - min(5 * count.took, 30.0))
+            elif (count.is_rough or self._is_old(count)) and not count.is_queued:
+                count.is_queued = True
+                with contextlib.suppress(RuntimeError):  # the service ends
+                    self._background.submit(self._recount_quietly, member)
+        return writes
+
+    def _recount_quietly(self, volume: Volume) -> None:
+        try:
+            self._recount(volume, time.monotonic())
+        except FileError as error:
+            log.warning("volume %s/%s/%s cannot be counted: %s", volume.root, volume.owner, volume.name, error)
+        finally:
+            self._count(volume).is_queued = False
+
+    def _recount(self, volume: Volume, since: float) -> None:
+        """Walk the volume, unless that was begun after `since` already."""
+        count = self._count(volume)
+        with count.counting:
+            if count.began >= since and not count.is_rough:
+                return
+            with self._changed:
+                count.grown_bytes = count.grown_files = 0
+                count.is_rough = False
+                writes = count.writes
+            began = time.monotonic()
+            try:
+                found = self._walk(volume)
+            except FileError as error:
+                if error.kind is not Kind.MISSING:
+                    count.is_rough = True
+                    raise
+                found = Usage(0, 0)
+            with self._changed:
+                # What was written meanwhile may have been seen or not: rather too much than too little.
+                count.used = Usage(found.bytes + count.grown_bytes, found.files + count.grown_files)
+                count.began, count.took = began, time.monotonic() - began
+                count.is_rough = count.is_rough or count.writes != writes
+
+    def _refusal(
+        self, volume: Volume, policy: RootPolicy, family: list[Volume], bytes: int, files: int
+    ) -> FileError | None:
+        if not family:
+            return None
+        counts = [self._count(member) for member in family]
+        own = self._count(volume)
+        all_bytes = sum(count.used.bytes + count.taken_bytes for count in counts)
+        all_files = sum(count.used.files + count.taken_files for count in counts)
+        own_bytes, own_files = own.used.bytes + own.taken_bytes, own.used.files + own.taken_files
+        together = f"All volumes of {volume.owner} in {policy.name}"
+        alone = f"The volume {policy.name}/{volume.name}" if volume.name else policy.name
+        for more, used, limit, unit, scope in (
+            (bytes, all_bytes, policy.user_bytes, "bytes", together),
+            (files, all_files, policy.user_files, "files", together),
+            (bytes, own_bytes, policy.volume_bytes, "bytes", alone),
+            (files, own_files, policy.volume_files, "files", alone),
+        ):
+            if more > 0 and limit and used + more > limit:
+                return FileError(
+                    f"{scope} may hold {limit:,} {unit}; {used:,} are taken, {more:,} more do not fit. Remove what "
+                    "is no longer needed, or ask the operators for more room.",
+                    Kind.FULL,
+                )
+        return None

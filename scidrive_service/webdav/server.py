@@ -1,0 +1,268 @@
+"""The HTTP server of the WebDAV door: cheroot in threads of the service's process."""
+
+from __future__ import annotations
+
+import email.utils
+import io
+import logging
+import re
+import select
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.wsgi import Gateway_10
+from cheroot.wsgi import Server as _Server
+
+from scidrive_service.webdav.bodies import Body, FileBody
+
+LONGEST_HEADERS = 64 * 1024
+"""Bytes of a request's line and headers."""
+
+IDLE_SECONDS = 300
+"""For which a connection on which nothing comes is kept; the proxy keeps some, and must not find them closed."""
+
+STALLED_SECONDS = 60.0
+"""After which a client that neither sends nor takes what it wanted is given up."""
+
+LINGERING = 0.02
+"""Seconds for which a thread waits for the next request of a client, if nobody else waits for the thread."""
+
+CONNECTIONS = 1000
+"""That are kept open while they do nothing."""
+
+QUEUE = 1000
+"""Requests that may wait for a thread; more are answered with 503."""
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+log = logging.getLogger("scidrive.webdav")
+
+
+class _Request(HTTPRequest):
+    """A request whose body never gets into memory as a whole."""
+
+    def read_request_headers(self) -> bool:
+        if not super().read_request_headers():
+            return False
+        length = self.inheaders.get(b"Content-Length")
+        # What proxies might understand differently would let one request hide another one.
+        if length is not None and (self.chunked_read or not re.fullmatch(rb"[0-9]{1,15}", length)):
+            self.simple_response("400 Bad Request", "The length of the body is not clear.")
+            self.close_connection = True
+            return False
+        return True
+
+    def respond(self) -> None:
+        length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
+        self.rfile = self.body = Body(self.conn.rfile, length)
+        self.server.gateway(self).respond()
+        self.ensure_headers_sent()
+        if self.chunked_write:
+            self.conn.wfile.write(b"0\r\n\r\n")
+
+    def send_headers(self, first: bytes = b"") -> None:
+        """Send status and headers, and the first piece of the body with them: one packet for a small file."""
+        if not self.body.is_complete:
+            self.body.drop()
+            self.close_connection |= not self.body.is_complete
+        status: Any = self.status  # text until there is one, then bytes
+        names = {name.lower() for name, _ in self.outheaders}
+        if b"content-length" not in names and status[:3] not in {b"204", b"304"}:
+            if self.response_protocol == "HTTP/1.1" and self.method != b"HEAD":
+                self.chunked_write = True
+                self.outheaders.append((b"Transfer-Encoding", b"chunked"))
+            else:
+                self.close_connection = True
+        if not self.close_connection and not self.server.can_add_keepalive_connection:
+            self.close_connection = True
+        if self.close_connection:
+            self.outheaders.append((b"Connection", b"close"))
+        elif self.response_protocol != "HTTP/1.1":
+            self.outheaders.append((b"Connection", b"Keep-Alive"))
+        self.outheaders.append((b"Date", email.utils.formatdate(usegmt=True).encode()))
+        lines = [b"HTTP/1.1 " + status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
+        head = b"\r\n".join(lines)
+        self.sent_headers = True
+        if first and self.chunked_write:
+            self.conn.socket.sendall(head)
+            self.write(first)
+        else:
+            self.conn.socket.sendall(head + first)
+
+
+class _Source(socket.SocketIO):
+    is_quiet = False
+
+    def readinto(self, buffer: Any) -> int | None:
+        return None if self.is_quiet else super().readinto(buffer)
+
+
+class _Reader(io.BufferedReader):
+    """What comes from a client. cheroot's own is written in Python, and takes its time."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._source = _Source(client, "rb")
+        super().__init__(self._source, 16 * 1024)
+
+    def has_data(self) -> bool:
+        """Whether something of the next request is here already."""
+        self._source.is_quiet = True
+        try:
+            return bool(self.peek(1))
+        finally:
+            self._source.is_quiet = False
+
+
+class _Writer:
+    """What goes to a client, at once."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.write = client.sendall
+
+
+def _make_file(client: socket.socket, mode: str, size: int = 0) -> _Reader | _Writer:
+    return _Reader(client) if "r" in mode else _Writer(client)
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+    def __init__(self, server: Any, client: socket.socket, makefile: Any = None) -> None:
+        # The server's own time limit is the one for idle connections.
+        client.settimeout(STALLED_SECONDS)
+        super().__init__(server, client, _make_file)
+        self._ready = select.poll()
+        self._ready.register(client, select.POLLIN)
+        server.open.add(self)
+
+    def communicate(self) -> bool:
+        """Answer a request, and those that follow at once: going by way of the server's loop costs more than they."""
+        while super().communicate():
+            if not self.rfile.has_data() and (self.server.is_busy or not self._ready.poll(LINGERING * 1000)):
+                return True
+        return False
+
+    def close(self) -> None:
+        self.server.open.discard(self)
+        super().close()
+
+
+class _Gateway(Gateway_10):
+    """Between the server and the application, for answers whose body is a `FileBody`."""
+
+    def respond(self) -> None:
+        response = self.req.server.wsgi_app(self.env, self.start_response)
+        try:
+            if isinstance(response, FileBody):
+                self.req.ensure_headers_sent()
+                response.send(self.req.conn.socket)
+                return
+            for chunk in response:
+                if not chunk:
+                    continue
+                if self.req.sent_headers:
+                    self.req.write(chunk)
+                else:
+                    self.req.send_headers(chunk)
+        finally:
+            if hasattr(response, "close"):
+                response.close()
+        self.req.ensure_headers_sent()
+
+
+class Server:
+    """Serves a WSGI application in threads of its own.
+
+    Parameters
+    ----------
+    host, port
+        Where it listens; port 0: a free one, see `port`.
+    threads
+        Requests that are worked on at the same time. A transfer takes a thread as long as it lasts.
+    """
+
+    def __init__(self, application: WSGIApplication, host: str, port: int, *, threads: int = 64) -> None:
+        self._server = _HTTPServer(
+            (host, port),
+            application,
+            numthreads=threads,
+            max=threads,
+            request_queue_size=128,
+            timeout=IDLE_SECONDS,
+            accepted_queue_size=QUEUE,
+        )
+        self._thread = threading.Thread(target=self._run, name="webdav", daemon=True)
+        self._started = threading.Event()
+        self._error: OSError | None = None
+
+    def start(self) -> None:
+        """Listen; returns when requests are answered.
+
+        Raises
+        ------
+        OSError
+            The address cannot be listened on.
+        """
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.bind_addr[1])
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Take no more requests, and wait for those under way; what lasts longer is cut, and nothing of it appears.
+
+        Blocks. May be called twice, and without `start`.
+        """
+        self._server.shutdown_timeout = seconds
+        self._server.stop()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        # The threads made from here are daemons as this one is: a process that must end does not wait for them.
+        try:
+            self._server.prepare()
+        except OSError as error:
+            self._error = error
+            return
+        finally:
+            self._started.set()
+        self._server.serve()
+
+
+class _HTTPServer(_Server):
+    ConnectionClass = _Connection
+    max_request_header_size = LONGEST_HEADERS
+    expiration_interval = 1.0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.gateway = _Gateway
+        self.open: set[_Connection] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests wait for a thread, or it is time to end."""
+        return self.requests.qsize > 0 or not self.ready
+
+    @property
+    def can_add_keepalive_connection(self) -> bool:
+        # cheroot's own counts below a lock that all threads want.
+        return self.ready and len(self.open) <= CONNECTIONS
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        # cheroot writes to standard error, past our log and past what keeps tokens out of it.
+        error = sys.exc_info()[1] if traceback else None
+        if isinstance(error, OSError):
+            log.debug("A connection ended: %s", error)
+        else:
+            log.log(level, "%s", msg, exc_info=error)
