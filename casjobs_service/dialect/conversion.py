@@ -390,7 +390,7 @@ def _cut(meaning: Meaning, node: exp.Expr, kind: Type) -> exp.Expr:
 def _decimal_bytes(meaning: Meaning, node: exp.Expr, given: Type, kind: Type) -> exp.Expr:
     """As SQL Server keeps decimals: precision, scale, 0, sign, and the digits as a number, its lowest byte first.
 
-    What is too long loses its first bytes; of SDSS's identifiers, which are ``numeric(20,0)``, eight bytes keep little.
+    What is too long loses its first bytes: of SDSS's identifiers, ``numeric(20,0)``, eight bytes keep little.
     """
     from casjobs_service.dialect.arithmetic import unscaled
 
@@ -415,14 +415,16 @@ def _of_hex(meaning: Meaning, node: exp.HexString, kind: Type, style: int | None
         value_ = bytes.fromhex(str(node.this).zfill(len(str(node.this)) + len(str(node.this)) % 2))
         return meaning.typed(exp.Literal.string(value_.decode("latin-1")), kind)
     if kind.kind == "binary":
-        return meaning.typed(_cut(meaning, blob(meaning, node), kind), kind)
+        return meaning.typed(blob(meaning, node, kind.length), kind)
     raise meaning.fail(f"Binary cannot become {kind.kind}.", node)
 
 
-def blob(meaning: Meaning, node: exp.HexString) -> exp.Expr:
-    """``0x…`` as binary."""
+def blob(meaning: Meaning, node: exp.HexString, length: int = 0) -> exp.Expr:
+    """``0x…`` as binary of a length; negative: of just this one."""
     digits = str(node.this)
     digits = digits.zfill(len(digits) + len(digits) % 2)
+    if length:
+        digits = digits[: 2 * abs(length)].ljust(max(0, -2 * length), "0")
     if meaning.engine == POSTGRESQL:
         return meaning.call("decode", digits, "hex")
     return meaning.call("from_hex" if meaning.engine == "trino" else "unhex", digits)

@@ -45,11 +45,12 @@ _macro(
     f" WHEN {_WHOLE} THEN CAST(trim(x_) AS BIGINT) <> 0 END",
 )
 
+_SIGN = "CASE WHEN whole_ < 0 THEN '00' ELSE '01' END"
+_DIGITS = "lpad(hex(abs(whole_)), 2 * size_, '0')"
+_REVERSED = f"array_to_string(list_transform(range(size_), lambda k: substr({_DIGITS}, 2 * (size_ - k) - 1, 2)), '')"
 _macro(
     "cj_decimal_bytes(whole_, header_, size_, length_)",
-    "unhex(right(repeat('0', 2 * length_) || header_ || CASE WHEN whole_ < 0 THEN '00' ELSE '01' END || array_to_string(list_transform("
-    "range(size_), lambda k: substr(lpad(hex(abs(whole_)), 2 * size_, '0'), 2 * (size_ - k) - 1, 2)), ''),"
-    " 2 * length_))",
+    f"unhex(right(repeat('0', 2 * length_) || header_ || {_SIGN} || {_REVERSED}, 2 * length_))",
 )
 
 # Texts as dates: the forms that SQL Server reads with the language us_english.
