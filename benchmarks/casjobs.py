@@ -13,7 +13,10 @@ round; figures are medians.
   loader has sorted: by the service's function `fGetNearbyObjEq`, in the engine alone and over HTTP. Peers: DuckDB by
   the angular distance of each row (*plain scan*), and PostgreSQL with a q3c index.
 - *cross-match*: all pairs within an arc minute of 100,000 random positions. Peer: PostgreSQL with q3c.
-- *select 1* over HTTP, each in a locked-in process of its own. Peer: a new Python process with DuckDB for each query.
+- *select 1* over HTTP, in a locked-in process. Peer: a new Python process with DuckDB for each query.
+- *one after the other*: forty times *select 1* without a pause, with and without workers that are kept for the next
+  query. Processor time is that of the service and all its children until it is quiet again: it depends on what else
+  the machine does far less than milliseconds do.
 
 Then `casjobs_results` compares the writers of formats.
 """
@@ -42,6 +45,7 @@ import adbc_driver_postgresql.dbapi as postgresql
 import astropy.io.votable
 import duckdb
 import pandas as pd
+import psutil
 import psycopg
 import pyarrow as pa
 import pyvo
@@ -51,6 +55,7 @@ from benchmarks import casjobs_results
 from casjobs_service.contexts import Contexts
 from casjobs_service.dialect import translate
 from casjobs_service.load import load_table
+from casjobs_service.worker.pool import Workers
 from tests.casjobs.casjobs_platform import CasJobsPlatform, Client
 from tests.support import free_port
 
@@ -322,6 +327,37 @@ def smallest(client: Client, server: psycopg.Connection[Any], rounds: int) -> No
     goal("select 1 over HTTP, ms", 1000 * statistics.median(times["CasJobs over HTTP"]), SELECT_GOAL)
 
 
+def in_a_row(queries: int = 40) -> None:
+    rows = [["workers kept", "median, ms", "processor time per query, ms"]]
+    for keep in (0, Workers.keep.default_value):
+        home = Path(tempfile.mkdtemp(prefix="casjobs-bench-"))
+        running = CasJobsPlatform(home / "home", f"c.Workers.keep = {keep}\nc.Workers.keep_seconds = 1.0")
+        try:
+            running.start()
+            client = running.client("bench", direct=True)
+            assert client.csv("select 1 as a") == "a\n1\n"
+            before = processor_time(running)
+            times = []
+            for _ in range(queries):
+                started = time.perf_counter()
+                client.csv("select 1 as a")
+                times.append(time.perf_counter() - started)
+            each = (processor_time(running) - before) / queries
+            rows.append([str(keep), f"{1000 * statistics.median(times):.1f}", f"{1000 * each:.0f}"])
+        finally:
+            running.stop()
+            shutil.rmtree(home, ignore_errors=True)
+    table("select 1, one after the other", rows)
+
+
+def processor_time(running: CasJobsPlatform) -> float:
+    """Of the service and its children, also those that have ended, seconds; when it is quiet."""
+    assert running.service.popen is not None
+    time.sleep(6)
+    service = psutil.Process(running.service.popen.pid)
+    return sum(sum(process.cpu_times()[:4]) for process in (service, *service.children(recursive=True)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000_000, help="objects of the sky (default 10,000,000)")
@@ -342,6 +378,7 @@ def main() -> None:
                 cones(contexts, client, server, options.rounds)
                 cross_match(contexts, client, server, 3)
                 smallest(client, server, options.rounds)
+    in_a_row()
     versions = {name: importlib.metadata.version(name) for name in ("duckdb", "sqlglot", "pyarrow", "pyvo")}
     print(f"\nMachine: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}. Versions: {json.dumps(versions)}")
     if options.formats:
