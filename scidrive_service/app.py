@@ -283,6 +283,7 @@ class SciDrive(Application):
             stack.callback(files.close)
             threads = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="files"))
             parts = self.make_parts(deployment, files, threads)
+            stack.enter_context(parts.long_threads)
             sweeper = asyncio.create_task(self._sweep(parts))
             stack.callback(sweeper.cancel)
             auth = ServiceAuth.for_service(deployment, "scidrive", parent=self)

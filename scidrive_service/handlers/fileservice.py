@@ -105,7 +105,7 @@ class Tree(Handler):
             volume, inner = self.files.service_path(person, wanted, Action.READ)
             return Listing(volume, pattern).write(inner, wanted[-1], level)
 
-        root = await self.run(listed, self.person)
+        root = await self.run_long(listed, self.person)
         self.finish(f'{{"queryPath":{json.dumps("/".join(wanted))},"root":{root}}}')
 
 
@@ -127,7 +127,7 @@ class Data(Handler):
             (volume.copy if is_copy else volume.move_to)(inner, other, to, overwrite=replace)
             return target
 
-        target = await self.run(carry, self.person)
+        target = await self.run_long(carry, self.person)
         self.answer({"status": "success", "path": "/".join(target)})
 
     def _is_our_service(self, wanted: Any) -> None:
@@ -174,7 +174,7 @@ class Data(Handler):
                 if error.kind is not Kind.MISSING or not quiet:
                     raise
 
-        await self.run(remove, self.person)
+        await self.run_long(remove, self.person)
         self.answer({"status": "success"})
 
 
