@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from scidrive_service.access import Action
-from scidrive_service.counted import held, missing_folders
+from scidrive_service.counted import NewFolders, held
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.quota import Reservation
@@ -61,10 +61,13 @@ def copy(source: OpenVolume, path: Path, target: OpenVolume, to: Path, *, overwr
     if not entry.is_folder and (there is None or not there.is_folder):
         return _copy_file(source.tree, path, target, to, overwrite=overwrite)
     plan = _plan(source.tree, path, entry)
-    with target.counted.reserve(plan.bytes, plan.files + missing_folders(target.tree, to[:-1])) as reservation:
+    with (
+        NewFolders(target.tree, target.counted, to[:-1]) as folders,
+        target.counted.reserve(plan.bytes, plan.files + folders.count) as reservation,
+    ):
         if hasattr(target.tree, "stage"):
-            return _copy_staged(source.tree, entry, target, to, reservation, overwrite=overwrite)
-        return _copy_plainly(source.tree, entry, target, to, there, reservation)
+            return _copy_staged(source.tree, entry, target, to, reservation, folders, overwrite=overwrite)
+        return _copy_plainly(source.tree, entry, target, to, there, reservation, folders)
 
 
 def inventory(tree: Tree, path: Path, into: Tree) -> bytes:
@@ -191,7 +194,14 @@ class _Filling:
 
 
 def _copy_staged(
-    tree: Tree, entry: Entry, target: OpenVolume, to: Path, reservation: Reservation, *, overwrite: bool
+    tree: Tree,
+    entry: Entry,
+    target: OpenVolume,
+    to: Path,
+    reservation: Reservation,
+    folders: NewFolders,
+    *,
+    overwrite: bool,
 ) -> Entry:
     account, filling = target.counted, _Filling(reservation)
     stage: Staged = target.tree.stage()  # type: ignore[attr-defined]
@@ -199,27 +209,31 @@ def _copy_staged(
     try:
         filling.fill(tree, entry, stage, at)
         replaced = _replaced(target.tree, to)
-        folders = missing_folders(target.tree, to[:-1])
         made = stage.publish(at, to, overwrite=overwrite)
     except BaseException:
         stage.close()
         account.changed(-filling.bytes, -filling.files)
         raise
     stage.close()
-    reservation.settle(0, folders)
+    reservation.settle(0, folders.count)
     account.gone(replaced)
     return made
 
 
 def _copy_plainly(
-    tree: Tree, entry: Entry, target: OpenVolume, to: Path, there: Entry | None, reservation: Reservation
+    tree: Tree,
+    entry: Entry,
+    target: OpenVolume,
+    to: Path,
+    there: Entry | None,
+    reservation: Reservation,
+    folders: NewFolders,
 ) -> Entry:
     account, filling = target.counted, _Filling(reservation)
     if there is not None:
         replaced = _replaced(target.tree, to)
         target.tree.remove(to)
         account.gone(replaced)
-    folders = missing_folders(target.tree, to[:-1])
     try:
         filling.fill(tree, entry, target.tree, to)
     except BaseException:
@@ -227,7 +241,7 @@ def _copy_plainly(
             target.tree.remove(to)
         account.changed(-filling.bytes, -filling.files)
         raise
-    reservation.settle(0, folders)
+    reservation.settle(0, folders.count)
     return target.tree.stat(to)
 
 

@@ -19,13 +19,17 @@ from types import TracebackType
 
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.models import Volume
+from scidrive_service.paths import Path
 from scidrive_service.policy import RootPolicy
 from scidrive_service.tree import Usage
 
 log = logging.getLogger(__name__)
 
-_TRIES = 20
-"""Counts before a refusal, while others write at the same time and make them rough."""
+_PATIENCE = 2.0
+"""Seconds for which it is counted again before a refusal, while others write at the same time and disturb that."""
+
+_WALKS = 3
+"""Walks through a volume for one count, if others write meanwhile."""
 
 
 @dataclass
@@ -57,6 +61,7 @@ class _Count:
     grown_files: int = 0
     writes: int = 0
     finishing: int = 0
+    folders: dict[Path, bool] = field(default_factory=dict)
     counting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -173,6 +178,27 @@ class Quotas:
             count.is_rough = True
             count.writes += 1
 
+    def claim(self, volume: Volume, folders: Iterable[Path]) -> list[Path]:
+        """Of folders that a write is going to make those that no other one counts already."""
+        with self._changed:
+            count = self._count(volume)
+            mine = []
+            for folder in folders:
+                if folder in count.folders:
+                    count.folders[folder] = True
+                else:
+                    count.folders[folder] = False
+                    mine.append(folder)
+            return mine
+
+    def unclaim(self, volume: Volume, folders: Iterable[Path], *, are_made: bool) -> None:
+        """The write that has claimed these folders has ended."""
+        with self._changed:
+            count = self._count(volume)
+            needed = [count.folders.pop(folder, False) for folder in folders]
+            if any(needed) and not are_made:
+                count.is_rough = True  # somebody else makes them, and does not count them
+
     def forget(self, volume: Volume) -> None:
         """The volume is gone."""
         with self._changed:
@@ -240,25 +266,24 @@ class Quotas:
     def _resize(self, reservation: Reservation, bytes: int, files: int, insist: bool) -> None:
         volume, policy = reservation._volume, reservation._policy
         more_bytes, more_files = bytes - reservation.bytes, files - reservation.files
-        refused: FileError | None = None
         family = self._limited_together(volume, policy)
-        for attempt in range(_TRIES):
-            writes = self._count_all(family, anew=attempt > 0)
+        patience = time.monotonic() + _PATIENCE
+        is_anew = False
+        while True:
+            writes = self._count_all(family, anew=is_anew)
             with self._changed:
                 refused = self._refusal(volume, policy, family, more_bytes, more_files)
                 if refused is None:
                     self._take(reservation, bytes, files)
                     return
-                if not insist:
-                    break
-                if attempt > 0:
-                    counts = [self._count(member) for member in family]
-                    if sum(count.finishing for count in counts) > reservation._is_finishing:
-                        self._changed.wait(0.05)
-                    elif writes == sum(count.writes for count in counts):
-                        break  # nobody has written meanwhile: the count is exact
-        assert refused is not None  # noqa: S101 - the loop ends only so
-        raise refused
+                counts = [self._count(member) for member in family]
+                is_calm = writes == sum(count.writes for count in counts)  # then the count is exact
+                others = sum(count.finishing for count in counts) - reservation._is_finishing
+                if not insist or (is_anew and is_calm and not others) or time.monotonic() > patience:
+                    raise refused
+                if is_anew and others:
+                    self._changed.wait(0.05)
+                is_anew = True
 
     def _limited_together(self, volume: Volume, policy: RootPolicy) -> list[Volume]:
         """The volumes whose counts decide."""
@@ -299,23 +324,28 @@ class Quotas:
         with count.counting:
             if count.began >= since and not count.is_rough:
                 return
-            with self._changed:
-                count.grown_bytes = count.grown_files = 0
-                count.is_rough = False
-                writes = count.writes
-            began = time.monotonic()
-            try:
-                found = self._walk(volume)
-            except FileError as error:
-                if error.kind is not Kind.MISSING:
-                    count.is_rough = True
-                    raise
-                found = Usage(0, 0)
-            with self._changed:
-                # What was written meanwhile may have been seen or not: rather too much than too little.
-                count.used = Usage(found.bytes + count.grown_bytes, found.files + count.grown_files)
-                count.began, count.took = began, time.monotonic() - began
-                count.is_rough = count.is_rough or count.writes != writes
+            for attempt in range(_WALKS):
+                with self._changed:
+                    count.grown_bytes = count.grown_files = 0
+                    count.is_rough = False
+                    writes = count.writes
+                began = time.monotonic()
+                try:
+                    found = self._walk(volume)
+                except FileError as error:
+                    if error.kind is not Kind.MISSING:
+                        count.is_rough = True
+                        raise
+                    found = Usage(0, 0)
+                with self._changed:
+                    is_disturbed = count.writes != writes
+                    if is_disturbed and count.is_known and attempt < _WALKS - 1:
+                        continue  # what was counted before is better
+                    # What was written meanwhile may have been seen or not: rather too much than too little.
+                    count.used = Usage(found.bytes + count.grown_bytes, found.files + count.grown_files)
+                    count.began, count.took = began, time.monotonic() - began
+                    count.is_rough = count.is_rough or is_disturbed
+                    return
 
     def _refusal(
         self, volume: Volume, policy: RootPolicy, family: list[Volume], bytes: int, files: int
