@@ -152,15 +152,15 @@ class Place:
 
     def _link(self, path: Path) -> Entry | None:
         try:
-            folder = self.folder(path[:-1])
+            fd = self.open(path, os.O_PATH | os.O_NOFOLLOW)
         except OSError:
             return None
         try:
-            seen = kernel.status(folder, os.fsencode(path[-1]))
+            seen = kernel.status(fd)
         except OSError:
             return None
         finally:
-            os.close(folder)
+            os.close(fd)
         return entry(path, seen, b"") if seen.is_link else None
 
     def look_in(self, folder: int, path: Path, name: bytes, *, follow: bool) -> Entry | None:

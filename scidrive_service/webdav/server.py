@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import io
 import logging
 import re
@@ -10,6 +11,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -83,7 +85,7 @@ class _Request(HTTPRequest):
             self.outheaders.append((b"Connection", b"close"))
         elif self.response_protocol != "HTTP/1.1":
             self.outheaders.append((b"Connection", b"Keep-Alive"))
-        self.outheaders.append((b"Date", email.utils.formatdate(usegmt=True).encode()))
+        self.outheaders.append((b"Date", _date(int(time.time()))))
         lines = [b"HTTP/1.1 " + status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
         head = b"\r\n".join(lines)
         self.sent_headers = True
@@ -92,6 +94,11 @@ class _Request(HTTPRequest):
             self.write(first)
         else:
             self.conn.socket.sendall(head + first)
+
+
+@functools.lru_cache(1)
+def _date(second: int) -> bytes:
+    return email.utils.formatdate(second, usegmt=True).encode()
 
 
 class _Source(socket.SocketIO):
