@@ -34,6 +34,7 @@ class LocalWriter:
         self._check = check
         self._hash = hashlib.sha256()
         self._hidden: bytes | None = None
+        self.modified: float | None = None
         with place.acting(), told(path):
             self._refuse_early()
             try:
@@ -72,7 +73,7 @@ class LocalWriter:
         name = os.fsencode(self._path[-1])
         try:
             with self._place.acting(), told(self._path):
-                checksums.keep(self._fd, self._hash.digest())
+                checksums.keep(self._fd, self._hash.digest(), self.modified)
                 folder = self._place.folder(self._path[:-1], make=self._parents)
                 try:
                     with locked((folder, name)):
