@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -12,7 +13,7 @@ from scidrive_service.models import Volume
 from scidrive_service.paths import Path
 from scidrive_service.policy import RootPolicy
 from scidrive_service.quota import Quotas, Reservation
-from scidrive_service.tree import Entry, Tree, Usage, Writer
+from scidrive_service.tree import DatedWriter, Entry, Tree, Usage, Writer
 
 Check = Callable[[Entry | None], None]
 
@@ -30,6 +31,9 @@ class Account:
 
     def reserve(self, bytes: int, files: int) -> Reservation:
         return self.quotas.reserve(self.volume, self.policy, bytes, files)
+
+    def changing(self) -> AbstractContextManager[None]:
+        return self.quotas.changing(self.volume)
 
     def changed(self, bytes: int, files: int) -> None:
         self.quotas.changed(self.volume, bytes, files)
@@ -53,6 +57,16 @@ def held(tree: Tree, path: Path) -> Usage | None:
         return found
     entry = tree.stat(path)
     return None if entry.is_folder else Usage(entry.size, 1)
+
+
+def held_or_nothing(tree: Tree, path: Path) -> Usage | None:
+    """The same; no bytes and no file if there is nothing."""
+    try:
+        return held(tree, path)
+    except FileError as error:
+        if error.kind in {Kind.MISSING, Kind.NOT_A_FOLDER}:
+            return Usage(0, 0)
+        raise
 
 
 def _held_or_none(tree: Tree, path: Path) -> Usage | None:
@@ -138,6 +152,7 @@ class CountedWriter:
     ) -> None:
         self._tree, self._account, self._path, self._check = tree, account, path, check
         self._written = 0
+        self.modified: float | None = None
         self._replaced: Usage | None = None
         self._credit, self._files = 0, 1
         free = tree.free() if size else None
@@ -191,6 +206,8 @@ class CountedWriter:
     def commit(self) -> Entry:
         """Give the file its name; see `tree.Writer.commit`."""
         self._reservation.finishing()
+        if isinstance(self._inner, DatedWriter):
+            self._inner.modified = self.modified
         try:
             entry = self._inner.commit()
         except BaseException:

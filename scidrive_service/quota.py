@@ -12,7 +12,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -166,6 +166,19 @@ class Quotas:
         reservation.fit(bytes, files)
         return reservation
 
+    @contextlib.contextmanager
+    def changing(self, volume: Volume) -> Iterator[None]:
+        """A door changes a volume, and says how by `changed` before this ends: who counts meanwhile sees the one
+        without the other."""
+        with self._changed:
+            self._count(volume).finishing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count(volume).finishing -= 1
+                self._changed.notify_all()
+
     def changed(self, volume: Volume, bytes: int, files: int) -> None:
         """A door has changed what a volume holds by so much."""
         with self._changed:
@@ -270,7 +283,7 @@ class Quotas:
         patience = time.monotonic() + _PATIENCE
         is_anew = False
         while True:
-            writes = self._count_all(family, anew=is_anew)
+            writes = self._count_all(family, reservation, anew=is_anew)
             with self._changed:
                 refused = self._refusal(volume, policy, family, more_bytes, more_files)
                 if refused is None:
@@ -292,18 +305,19 @@ class Quotas:
             return family if any(member.id == volume.id for member in family) else [*family, volume]
         return [volume] if policy.volume_bytes or policy.volume_files else []
 
-    def _count_all(self, family: Iterable[Volume], *, anew: bool) -> int:
+    def _count_all(self, family: Iterable[Volume], reservation: Reservation, *, anew: bool) -> int:
         """Have a count of each; returns how many writes had been seen when counting began."""
         now = time.monotonic()
         with self._changed:
             writes = sum(self._count(member).writes for member in family)
         for member in family:
             count = self._count(member)
+            own = member.id == reservation._volume.id and reservation._is_finishing
             if not count.is_known:
-                self._recount(member, now)
+                self._recount(member, now, own)
             elif anew:
                 # A program that tries again and again must not make us walk a large volume all the time.
-                self._recount(member, now - min(5 * count.took, 30.0))
+                self._recount(member, now - min(5 * count.took, 30.0), own)
             elif (count.is_rough or self._is_old(count)) and not count.is_queued:
                 count.is_queued = True
                 with contextlib.suppress(RuntimeError):  # the service ends
@@ -318,8 +332,8 @@ class Quotas:
         finally:
             self._count(volume).is_queued = False
 
-    def _recount(self, volume: Volume, since: float) -> None:
-        """Walk the volume, unless that was begun after `since` already."""
+    def _recount(self, volume: Volume, since: float, own: int = 0) -> None:
+        """Walk the volume, unless that was begun after `since` already; `own` changes are the caller's, not begun."""
         count = self._count(volume)
         with count.counting:
             if count.began >= since and not count.is_rough:
@@ -328,7 +342,7 @@ class Quotas:
                 with self._changed:
                     count.grown_bytes = count.grown_files = 0
                     count.is_rough = False
-                    writes = count.writes
+                    writes, finishing = count.writes, count.finishing
                 began = time.monotonic()
                 try:
                     found = self._walk(volume)
@@ -338,11 +352,16 @@ class Quotas:
                         raise
                     found = Usage(0, 0)
                 with self._changed:
-                    is_disturbed = count.writes != writes
+                    is_disturbed = count.writes != writes or max(finishing, count.finishing) > own
                     if is_disturbed and count.is_known and attempt < _WALKS - 1:
                         continue  # what was counted before is better
-                    # What was written meanwhile may have been seen or not: rather too much than too little.
-                    count.used = Usage(found.bytes + count.grown_bytes, found.files + count.grown_files)
+                    if is_disturbed:
+                        # What was written meanwhile may have been seen or not: rather too much than too little.
+                        found = Usage(
+                            max(found.bytes + count.grown_bytes, count.used.bytes),
+                            max(found.files + count.grown_files, count.used.files),
+                        )
+                    count.used = found
                     count.began, count.took = began, time.monotonic() - began
                     count.is_rough = count.is_rough or is_disturbed
                     return
