@@ -76,13 +76,28 @@ class Found:
     version: str | None = None
 
 
+_stores: dict[str, s3fs.S3FileSystem] = {}
+
+
+def _connected(options: dict[str, Any]) -> s3fs.S3FileSystem:
+    """One set of connections for each store; fsspec's own cache has one for each thread as well."""
+    name = repr(sorted(options.items()))
+    files = _stores.get(name)
+    if files is None:
+        config = {**_CONFIG, **options.get("config_kwargs", {})}
+        others = {**options, "config_kwargs": config, "use_listings_cache": False, "skip_instance_cache": True}
+        files = s3fs.S3FileSystem(**others)
+        files.retries = 2  # botocore tries again itself
+        files = _stores.setdefault(name, files)
+    return files
+
+
 class Store:
     """A bucket. Use it from threads; `told` explains the errors."""
 
     def __init__(self, bucket: str, options: dict[str, Any]) -> None:
-        config = {**_CONFIG, **options.pop("config_kwargs", {})}
         self._bucket = bucket
-        self._files = s3fs.S3FileSystem(config_kwargs=config, use_listings_cache=False, **options)
+        self._files = _connected(options)
         self.largest_copy = _LARGEST_COPY
 
     def head(self, key: str) -> Found | None:

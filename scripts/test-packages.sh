@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian packages that the tests need beyond those of `make up`: a browser, a database server,
-# WebDAV's clients, and a web server to compare with.
+# WebDAV's clients, an object store, and a web server to compare with.
 set -eu
 
 missing=""
@@ -9,6 +9,9 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgre
 # A pattern of apt's: the package is named after PostgreSQL's version.
 ls /usr/share/postgresql/*/extension/q3c.control >/dev/null 2>&1 || missing="$missing ^postgresql-[0-9]+-q3c$"
 for program in litmus cadaver rclone; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
+for program in ceph-mon ceph-osd radosgw; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
