@@ -16,6 +16,9 @@ from scidrive_service.webdav.requests import Answer, Request
 
 _SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
 
+_LATEST = 9e9
+"""In the year 2255: nanoseconds since 1970 fit into 64 bits."""
+
 FOLDER = "This is a folder. Open its address with a WebDAV client: a file manager, rclone, davfs2."
 
 
@@ -115,7 +118,7 @@ def put(request: Request, locks: Locks) -> Answer:
 def _modified(request: Request) -> float | None:
     """When the file was changed at the client's: ownCloud's header, by which rclone and others tell what is new."""
     text = request.header("X-OC-Mtime") or ""
-    return float(text) if _SECONDS.fullmatch(text) else None
+    return min(float(text), _LATEST) if _SECONDS.fullmatch(text) else None
 
 
 def _validators(entry: Entry) -> list[tuple[str, str]]:
