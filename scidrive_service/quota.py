@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 _PATIENCE = 2.0
 """Seconds for which it is counted again before a refusal, while others write at the same time and disturb that."""
 
+_LONG = 0.25
+"""Seconds for a walk that is not made for every refusal."""
+
 _WALKS = 3
 """Walks through a volume for one count, if others write meanwhile."""
 
@@ -317,7 +320,8 @@ class Quotas:
                 self._recount(member, now, own)
             elif anew:
                 # A program that tries again and again must not make us walk a large volume all the time.
-                self._recount(member, now - min(5 * count.took, 30.0), own)
+                margin = min(5 * count.took, 30.0) if count.took > _LONG else 0.0
+                self._recount(member, now - margin, own)
             elif (count.is_rough or self._is_old(count)) and not count.is_queued:
                 count.is_queued = True
                 with contextlib.suppress(RuntimeError):  # the service ends
