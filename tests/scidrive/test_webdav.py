@@ -251,8 +251,8 @@ def test_memory_stays_flat_while_much_is_moved(direct: Dav, place: str, platform
         with client.get(f"{direct.url}/{place}/{number}", stream=True, timeout=60) as answer:
             return sum(len(data) for data in answer.iter_content(65536))
 
-    with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(move, range(16))) == {16 * 1024 * 1024}
+    with ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(move, range(40))) == {16 * 1024 * 1024}
     assert platform.process.memory_info().rss - before < 40_000_000
 
 
