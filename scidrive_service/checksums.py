@@ -27,12 +27,12 @@ def keep(fd: int, digest: bytes, modified: float | None = None) -> None:
     The time of modification is set by the clock, if not by the client: the kernel's own has steps of some
     milliseconds, within which a change could go unseen.
     """
-    now = time.time_ns() if modified is None else int(modified * 1e9)
     try:
+        now = time.time_ns() if modified is None else int(modified * 1e9)
         os.utime(fd, ns=(now, now))
         seen = kernel.status(fd)
         os.setxattr(fd, ATTRIBUTE, _KEPT.pack(seen.modified, seen.size, digest))
-    except OSError:
+    except (OSError, OverflowError, ValueError):
         return
 
 
