@@ -674,14 +674,15 @@ def test_what_a_thread_still_uses_stays_open(fast_path: Path, monkeypatch: pytes
     files = tree(directory(fast_path))
     put(files, "a", b"mine")
     reader, writer = files.open(("a",)), files.create(("b",))
-    own(fast_path)
+    (fast_path / "other").touch()
+    own(fast_path, fast_path / "other")
     pread, write = os.pread, os.write
     others: list[int] = []
 
     def late(act: Callable[..., Any], end: Callable[[], None]) -> Callable[..., Any]:
         def wait(fd: int, *arguments: Any) -> Any:
             end()
-            others.extend(os.open(fast_path / "other", os.O_RDWR | os.O_CREAT) for _ in range(20))
+            others.extend(os.open(fast_path / "other", os.O_RDWR) for _ in range(20))
             return act(fd, *arguments)
 
         return wait
