@@ -149,6 +149,18 @@ def test_who_sends_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         assert client.recv(4096) == b""
 
 
+def test_who_sends_headers_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scidrive_service.webdav.server.HEADER_SECONDS", 0.3)
+    with _serving() as server, _connect(server) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        started = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - started < 20:
+                client.sendall(b"X: y\r\n")
+                time.sleep(0.05)
+        assert time.monotonic() - started < 10
+
+
 def test_who_sends_too_slowly_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "WINDOW", 0.3)
     with _serving() as server, _connect(server) as client:
