@@ -46,6 +46,7 @@ _CODES = {
     "ConditionalRequestConflict": Kind.CHANGED,
     "412": Kind.CHANGED,
     "KeyTooLongError": Kind.NAME,
+    "NoSuchUpload": Kind.UNAVAILABLE,
     "EntityTooLarge": Kind.TOO_LARGE,
     "QuotaExceeded": Kind.FULL,
     "InsufficientStorage": Kind.FULL,

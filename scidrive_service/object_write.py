@@ -44,6 +44,7 @@ class ObjectWriter:
         self._is_over = False
 
     def write(self, data: bytes | memoryview) -> None:
+        self._needs_life()
         self._buffer += data
         try:
             while len(self._buffer) > self._size:
@@ -64,14 +65,22 @@ class ObjectWriter:
         self._parts.append(self._store.put_part(self._key, upload, len(self._parts) + 1, data))
         del self._buffer[:size]
 
+    def _needs_life(self) -> None:
+        """A request may be given up, also by another thread; what is left of it then must not be taken for a file."""
+        if self._is_over:
+            raise FileError("This upload was given up, or is over. Begin a new one.", Kind.UNAVAILABLE)
+
     def commit(self) -> Entry:
+        rest = bytes(self._buffer)
+        self._needs_life()
         try:
             if self._upload is not None:
-                self._send(self._upload, len(self._buffer))
+                self._send(self._upload, len(rest))
             with locked(self._key):
                 conditions = self._prepare(True)
+                self._needs_life()
                 if self._upload is None:
-                    self._store.put(self._key, bytes(self._buffer), **conditions)
+                    self._store.put(self._key, rest, **conditions)
                 else:
                     self._store.finish(self._key, self._upload, self._parts, **conditions)
                 self._is_over = True
@@ -80,10 +89,10 @@ class ObjectWriter:
             self.abort()
 
     def abort(self) -> None:
-        self._buffer.clear()
         if self._is_over:
             return
         self._is_over = True
+        self._buffer = bytearray()
         if self._upload is not None:
             try:
                 self._store.drop(self._key, self._upload)

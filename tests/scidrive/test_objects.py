@@ -123,6 +123,28 @@ def test_giving_up(files: ObjectTree, ceph: Ceph) -> None:
     assert files.list(()) == []
 
 
+def test_what_was_given_up_is_no_file(files: ObjectTree) -> None:
+    """The store would take what is left of it for one."""
+    early = files.create(("a",))
+    early.write(b"data")
+    early.abort()
+    for act in (early.commit, lambda: early.write(b"more")):
+        with pytest.raises(FileError) as caught:
+            act()
+        assert caught.value.kind is Kind.UNAVAILABLE
+    assert files.list(()) == []
+
+
+@pytest.mark.parametrize("size", [10, 6 * MIB])
+def test_what_is_given_up_at_the_end_is_no_file(files: ObjectTree, size: int) -> None:
+    writer = files.create(("a",), check=lambda _: writer.abort())
+    writer.write(b"x" * size)
+    with pytest.raises(FileError) as caught:
+        writer.commit()
+    assert caught.value.kind is Kind.UNAVAILABLE
+    assert files.list(()) == []
+
+
 def test_only_new(files: ObjectTree) -> None:
     put(files, "a", b"old")
     with pytest.raises(FileError) as caught:
