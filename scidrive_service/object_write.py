@@ -45,13 +45,19 @@ class ObjectWriter:
 
     def write(self, data: bytes | memoryview) -> None:
         self._needs_life()
-        self._buffer += data
+        rest = memoryview(data).cast("B")
         try:
-            while len(self._buffer) > self._size:
-                if self._upload is None:
-                    self._prepare(False)
-                    self._upload = self._store.begin(self._key)
-                self._send(self._upload, self._size)
+            while rest:
+                room = self._size - len(self._buffer)
+                if room <= 0:
+                    if self._upload is None:
+                        self._prepare(False)
+                        self._upload = self._store.begin(self._key)
+                    full, self._buffer = self._buffer, bytearray()
+                    self._send(self._upload, full)
+                    continue
+                self._buffer += rest[:room]
+                rest = rest[room:]
         except BaseException:
             self.abort()
             raise
@@ -60,10 +66,8 @@ class ObjectWriter:
     def _size(self) -> int:
         return PART if len(self._parts) < _FIRST_PARTS else _LARGE_PART
 
-    def _send(self, upload: str, size: int) -> None:
-        data = bytes(memoryview(self._buffer)[:size])
+    def _send(self, upload: str, data: bytearray) -> None:
         self._parts.append(self._store.put_part(self._key, upload, len(self._parts) + 1, data))
-        del self._buffer[:size]
 
     def _needs_life(self) -> None:
         """A request may be given up, also by another thread; what is left of it then must not be taken for a file."""
@@ -71,11 +75,11 @@ class ObjectWriter:
             raise FileError("This upload was given up, or is over. Begin a new one.", Kind.UNAVAILABLE)
 
     def commit(self) -> Entry:
-        rest = bytes(self._buffer)
+        rest = self._buffer
         self._needs_life()
         try:
             if self._upload is not None:
-                self._send(self._upload, len(rest))
+                self._send(self._upload, rest)
             with locked(self._key):
                 conditions = self._prepare(True)
                 self._needs_life()
