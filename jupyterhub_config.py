@@ -146,3 +146,7 @@ c.JupyterHub.template_vars = {
 
 for path in sorted(deployment.config_dir.glob("*.py")):
     load_subconfig(str(path))
+
+# What is in an object store cannot be mounted.
+if c.SciDrive.get("drive_url"):
+    c.SciServerSpawner.scidrive = False

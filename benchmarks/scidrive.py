@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -32,6 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
 from benchmarks import scidrive_client, scidrive_peers
@@ -56,12 +58,23 @@ class Side:
     ----------
     path
         Of its folder for the benchmark.
+    process
+        The server's; its children count as well.
+    seconds, processor
+        What each round took, by the clock and of the server's processor time.
     """
 
     name: str
     path: str
     headers: dict[str, str]
+    process: psutil.Process
     seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GOALS})
+    processor: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GOALS})
+
+    def used(self) -> float:
+        """Seconds of processor time that the server has taken so far."""
+        times = [process.cpu_times() for process in [self.process, *self.process.children()]]
+        return sum(each.user + each.system for each in times)
 
 
 class Bench:
@@ -80,28 +93,32 @@ class Bench:
         for side in random.sample(self._sides, len(self._sides)):
             taken = self._turn(side, large, "" if counts else digest, files)
             if counts:
-                for name, seconds in taken.items():
+                for name, (seconds, processor) in taken.items():
                     side.seconds[name].append(seconds)
-                _say(f"{side.name}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in taken.items()))
+                    side.processor[name].append(processor)
+                _say(f"{side.name}: " + ", ".join(f"{name} {seconds:.2f} s" for name, (seconds, _) in taken.items()))
 
-    def _turn(self, side: Side, large: Path, digest: str, files: int) -> dict[str, float]:
+    def _turn(self, side: Side, large: Path, digest: str, files: int) -> dict[str, tuple[float, float]]:
         size = large.stat().st_size
         path = f"{side.path}/large{self._number}"
         names = [f"{side.path}/small{self._number}-{number}" for number in range(files)]
         puts = [self._request(side, "PUT", name, SMALL) + b"x" * SMALL for name in names]
         gets = [self._request(side, "GET", name) for name in random.sample(names, len(names))]
-        taken = {}
-        os.sync()
-        taken[LARGE_UP] = scidrive_client.upload(self._address, self._request(side, "PUT", path, size), large)
-        get = self._request(side, "GET", path)
-        taken[LARGE_DOWN] = scidrive_client.download(self._address, get, size, digest=digest)
-        os.sync()
-        taken[SMALL_UP] = scidrive_client.many(self._address, puts, connections=self._connections)
-        taken[SMALL_DOWN] = scidrive_client.many(self._address, gets, connections=self._connections, body=SMALL)
-        deletions = [
-            self._request(side, "DELETE", name.replace("/api/file/", "/api/data/")) for name in [path, *names]
-        ]
-        scidrive_client.many(self._address, deletions, connections=self._connections)
+        put, get = self._request(side, "PUT", path, size), self._request(side, "GET", path)
+        many = functools.partial(scidrive_client.many, self._address, connections=self._connections)
+        taken: dict[str, tuple[float, float]] = {}
+        for name, work in {
+            LARGE_UP: lambda: scidrive_client.upload(self._address, put, large),
+            LARGE_DOWN: lambda: scidrive_client.download(self._address, get, size, digest=digest),
+            SMALL_UP: lambda: many(puts),
+            SMALL_DOWN: lambda: many(gets, body=SMALL),
+        }.items():
+            os.sync()
+            before = side.used()
+            seconds = work()
+            taken[name] = seconds, side.used() - before
+        # Small ones stay: ext4 looks long for a new file's place where many were removed just now.
+        many([self._request(side, "DELETE", path.replace("/api/file/", "/api/data/"))])
         return taken
 
     def _request(self, side: Side, method: str, path: str, length: int | None = None) -> bytes:
@@ -129,8 +146,8 @@ def _behind_the_proxy(platform: DrivePlatform, home: Path) -> Any:
         for name, serve in [(NGINX, scidrive_peers.nginx), (WSGIDAV, scidrive_peers.wsgidav)]:
             port, prefix = free_port(), f"/peers/{name}"
             (home / name).mkdir()
-            root = stack.enter_context(serve(home / name, host, port, prefix))
-            (root / FOLDER).mkdir()
+            peer = stack.enter_context(serve(home / name, host, port, prefix))
+            (peer.root / FOLDER).mkdir()
             route = requests.post(
                 f"http://{host}:8001/api/routes{prefix}",
                 json={"target": f"http://{host}:{port}"},
@@ -138,12 +155,12 @@ def _behind_the_proxy(platform: DrivePlatform, home: Path) -> Any:
                 timeout=20,
             )
             route.raise_for_status()
-            sides.append(Side(name, f"{prefix}/{FOLDER}", {}))
+            sides.append(Side(name, f"{prefix}/{FOLDER}", {}, peer.process))
         token = {"Authorization": f"Bearer {platform.token(PERSON)}"}
         service = platform.deployment.service_prefix("scidrive")
         inside = f"Storage/{PERSON}/persistent"
-        sides.append(Side(DAV, f"{service}dav/{inside}/{FOLDER}-dav", token))
-        sides.append(Side(REST, f"{service}fileservice/api/file/{inside}/{FOLDER}-rest", token))
+        sides.append(Side(DAV, f"{service}dav/{inside}/{FOLDER}-dav", token, platform.process))
+        sides.append(Side(REST, f"{service}fileservice/api/file/{inside}/{FOLDER}-rest", token, platform.process))
         url = platform.deployment.public_url
         wait_until(lambda: requests.get(f"{url}/peers/{NGINX}/none", timeout=20).status_code == 404, what="the route")
         for name in ("dav", "rest"):
@@ -154,23 +171,34 @@ def _behind_the_proxy(platform: DrivePlatform, home: Path) -> Any:
 
 def _report(sides: list[Side], size: int, files: int) -> None:
     medians = {side.name: {name: statistics.median(taken) for name, taken in side.seconds.items()} for side in sides}
-    names = [NGINX, DAV, REST, WSGIDAV]
-    print("| | " + " | ".join(names) + " |")
-    print("|---|" + "---|" * len(names))
-    for what in GOALS:
-        amount, unit = (size / 1e6, "MB/s") if what.startswith("large") else (files, "files/s")
-        cells = []
-        for name in names:
-            seconds = medians[name][what]
-            ratio = medians[NGINX][what] / seconds
-            cells.append(f"{amount / seconds:.0f}" + ("" if name == NGINX else f" ({ratio:.2f})"))
-        print(f"| {what}, {unit} | " + " | ".join(cells) + " |")
-    print("\nIn parentheses: times nginx.\n")
+    amounts = {what: (size / 1e6, "MB") if what in {LARGE_UP, LARGE_DOWN} else (files, "files") for what in GOALS}
+    rates = {
+        name: {what: amounts[what][0] / seconds for what, seconds in taken.items()} for name, taken in medians.items()
+    }
+    _table({what: f"{what}, {amounts[what][1]}/s" for what in GOALS}, rates, "{:.0f}")
+    work = {
+        side.name: {what: statistics.median(taken) / amounts[what][0] * 1000 for what, taken in side.processor.items()}
+        for side in sides
+    }
+    _table({what: f"{what}, ms per {amounts[what][1].removesuffix('s')}" for what in GOALS}, work, "{:.2f}")
+    print("The first table is by the clock, the second the server's processor time. In parentheses: times nginx.\n")
     for what, goal in GOALS.items():
         for name in (DAV, REST):
             ratio = medians[NGINX][what] / medians[name][what]
             verdict = "reached" if ratio >= goal else "MISSED"
             print(f"{verdict}: {what} of {name} {ratio:.2f} times nginx (goal: at least {goal:g})")
+
+
+def _table(rows: dict[str, str], values: dict[str, dict[str, float]], form: str) -> None:
+    names = [NGINX, DAV, REST, WSGIDAV]
+    print("| | " + " | ".join(names) + " |")
+    print("|---|" + "---|" * len(names))
+    for what, title in rows.items():
+        base = values[NGINX][what] or float("nan")
+        cells = [form.format(values[NGINX][what])]
+        cells += [f"{form.format(values[name][what])} ({values[name][what] / base:.2f})" for name in names[1:]]
+        print(f"| {title} | " + " | ".join(cells) + " |")
+    print()
 
 
 def main() -> None:

@@ -6,12 +6,31 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
 from tests.support import wait_until
+
+
+@dataclass
+class Peer:
+    """A server.
+
+    Attributes
+    ----------
+    root
+        The directory that it serves.
+    process
+        The server's first one.
+    """
+
+    root: Path
+    process: psutil.Process
+
 
 _NGINX = """
 daemon off;
@@ -55,13 +74,13 @@ Server((host, int(port)), WsgiDAVApp(config), numthreads=10).start()
 
 
 @contextmanager
-def _running(command: list[str], url: str, **options: Any) -> Iterator[None]:
+def _running(command: list[str], url: str, **options: Any) -> Iterator[psutil.Process]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options) as process:
         try:
             wait_until(lambda: process.poll() is not None or _answers(url), what=f"{command[0]} answers")
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} did not start.")
-            yield
+            yield psutil.Process(process.pid)
         finally:
             process.terminate()
 
@@ -74,23 +93,23 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def nginx(home: Path, host: str, port: int, prefix: str) -> Iterator[Path]:
-    """nginx with its WebDAV module, without passwords; the directory that it serves below `prefix`."""
+def nginx(home: Path, host: str, port: int, prefix: str) -> Iterator[Peer]:
+    """nginx with its WebDAV module, without passwords, serving a directory below `prefix`."""
     root = home / "root" / prefix.strip("/")
     root.mkdir(parents=True)
     config = home / "nginx.conf"
     config.write_text(_NGINX.format(home=home, host=host, port=port, user="user root;"))
-    with _running(["/usr/sbin/nginx", "-c", str(config)], f"http://{host}:{port}/"):
-        yield root
+    with _running(["/usr/sbin/nginx", "-c", str(config)], f"http://{host}:{port}/") as process:
+        yield Peer(root, process)
 
 
 @contextmanager
-def wsgidav(home: Path, host: str, port: int, prefix: str) -> Iterator[Path]:
-    """wsgidav with its own provider for directories on cheroot, for everybody; the directory below `prefix`."""
+def wsgidav(home: Path, host: str, port: int, prefix: str) -> Iterator[Peer]:
+    """wsgidav with its own provider for directories on cheroot, for everybody, serving a directory below `prefix`."""
     root = home / "root" / prefix.strip("/")
     root.mkdir(parents=True)
     program = home / "serve.py"
     program.write_text(_WSGIDAV)
     command = [sys.executable, str(program), host, str(port), str(home / "root")]
-    with _running(command, f"http://{host}:{port}/"):
-        yield root
+    with _running(command, f"http://{host}:{port}/") as process:
+        yield Peer(root, process)

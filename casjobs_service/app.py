@@ -36,6 +36,7 @@ from sciserver_common import service_config
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_common.handlers import auth_handlers
 from sciserver_common.hub_auth import ServiceAuth
+from sciserver_common.pages import routes as routes_of_page
 from sciserver_common.secrets import secret
 
 GRACE = 2.0
@@ -312,7 +313,7 @@ def make_application(deployment: Deployment, parts: Parts, auth: ServiceAuth) ->
     """The service's routes."""
     prefix = deployment.service_prefix("casjobs")
     return web.Application(
-        [*routes.rules(prefix), *pages.routes(prefix), *auth_handlers(auth)],
+        [*routes.rules(prefix), *routes_of_page(prefix, pages.Page), *auth_handlers(auth)],
         default_handler_class=NotFound,
         parts=parts,
         running=set(),

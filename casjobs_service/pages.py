@@ -1,79 +1,19 @@
-"""The page of CasJobs: an editor, the history, MyDB, and what the databases contain.
-
-It is made in the browser, from the REST interface that everybody else uses.
-"""
+"""The page of CasJobs: an editor, the history, MyDB, and what the databases contain."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from tornado import web
-
-from sciserver_common.deployment import SOURCE
-from sciserver_common.handlers import ServiceHandler, ServiceMixin, anonymous, needs
+from sciserver_common.handlers import needs
+from sciserver_common.pages import PageHandler
 from sciserver_common.scopes import CASJOBS_QUERY
 
-FILES = Path(__file__).parent / "page"
-STYLE = SOURCE / "dashboard" / "templates" / "sciserver.css"
 
-# Scripts and styles are files of this origin; a query's text or a value of a table can never be one.
-POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-
-
-class Page(ServiceHandler):
+class Page(PageHandler):
     """The page itself, for people who are signed in."""
 
-    is_page = True
+    directory = Path(__file__).parent / "page"
 
     @needs(CASJOBS_QUERY)
     async def get(self) -> None:
-        """Everything else is loaded by its scripts."""
-        base = self.hub_auth.base_url
-        self.set_header("Content-Security-Policy", POLICY)
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("Referrer-Policy", "same-origin")
-        page = self.render_string(
-            str(FILES / "index.html"),
-            base=base,
-            static=base + "static/",
-            user=(self.current_user or {})["name"],
-            xsrf=self.xsrf_token.decode(),
-        )
-        self.finish(page)
-
-
-class Static(ServiceMixin, web.StaticFileHandler):
-    """Scripts and styles of the page: the same for everybody."""
-
-    @anonymous
-    async def get(self, path: str, include_body: bool = True) -> None:
-        """One file."""
-        self.set_header("X-Content-Type-Options", "nosniff")
-        await super().get(path, include_body)
-
-    @anonymous
-    async def head(self, path: str) -> None:
-        """As GET, without the content."""
-        await self.get(path, include_body=False)
-
-    @classmethod
-    def get_absolute_path(cls, root: str, path: str) -> str:
-        """The platform's style sheet lies with the hub's pages."""
-        return str(STYLE) if path == STYLE.name else super().get_absolute_path(root, path)
-
-    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
-        """Tornado's check that a file is below the root, except for the one that is not."""
-        if absolute_path == str(STYLE):
-            return absolute_path
-        if Path(absolute_path).suffix not in {".js", ".css"}:
-            raise web.HTTPError(404)
-        return super().validate_absolute_path(root, absolute_path)
-
-
-def routes(base: str) -> list[tuple[Any, ...]]:
-    """For the service's application; `base` is its prefix with both slashes."""
-    return [
-        (base, Page),
-        (base + r"static/(.*)", Static, {"path": str(FILES)}),
-    ]
+        self.show()

@@ -18,6 +18,7 @@ from casjobs_service.dialect.spatial_functions import SCALAR_FUNCTIONS, TABLE_FU
 from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.worker.pool import Workers
+from scidrive_service.app import SciDrive
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_cli.main import _parser
@@ -33,6 +34,7 @@ CLASSES: tuple[type[HasTraits], ...] = (
     Quick,
     Scheduler,
     Workers,
+    SciDrive,
     ServiceAuth,
 )
 """Configurable classes of this distribution."""
@@ -58,7 +60,7 @@ def ours(cls: type[HasTraits]) -> dict[str, Any]:
 
 
 def _is_ours(cls: type) -> bool:
-    return cls.__module__.startswith(("casjobs_service", "sciserver_"))
+    return cls.__module__.startswith(("casjobs_service", "scidrive_service", "sciserver_"))
 
 
 def own_options(cls: type[HasTraits]) -> dict[str, TraitType[Any, Any]]:
@@ -132,7 +134,8 @@ def _shown(value: Any) -> str:
     text = pprint.pformat(value, width=90)
     if "\n" not in text:
         return f"``{text}``"
-    return "::\n\n" + textwrap.indent(text, "   ") + "\n"
+    # A field's body is as far in as its first line after the name: the block must be farther in than that.
+    return "\n   ::\n\n" + textwrap.indent(text, "      ") + "\n"
 
 
 def scopes_table() -> str:

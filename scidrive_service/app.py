@@ -38,6 +38,7 @@ from sciserver_common import service_config
 from sciserver_common.deployment import Deployment, DeploymentError
 from sciserver_common.handlers import auth_handlers
 from sciserver_common.hub_auth import ServiceAuth
+from sciserver_common.pages import routes as routes_of_page
 from sciserver_common.requests import DROPPED
 from sciserver_common.secrets import secret
 
@@ -52,9 +53,9 @@ have limits of their own."""
 CHUNK = 128 * 1024
 """Bytes that are taken from a connection at once."""
 
-ARENAS, LARGE = 2, 128 * 1024
-"""Of the C library's memory: heaps that threads share, and from how many bytes on memory is given back to the system
-as soon as it is free. Without them, pieces of transfers leave holes in the heap of each thread."""
+ARENAS, LARGE = 1, 8 * 1024 * 1024
+"""Of the C library's memory: one heap for all threads, or the pieces of transfers leave holes in the heap of each; and
+pieces stay in it for the next ones, where to get them from the system anew would double what an upload costs."""
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -283,6 +284,7 @@ class SciDrive(Application):
             stack.callback(files.close)
             threads = stack.enter_context(ThreadPoolExecutor(self.threads, thread_name_prefix="files"))
             parts = self.make_parts(deployment, files, threads)
+            stack.enter_context(parts.long_threads)
             sweeper = asyncio.create_task(self._sweep(parts))
             stack.callback(sweeper.cancel)
             auth = ServiceAuth.for_service(deployment, "scidrive", parent=self)
@@ -386,7 +388,7 @@ def make_application(deployment: Deployment, parts: Parts, auth: ServiceAuth) ->
     return web.Application(
         [
             *routes.rules(prefix, deployment.service_prefix("racm")),
-            *pages.routes(prefix),
+            *routes_of_page(prefix, pages.Page),
             *auth_handlers(auth),
         ],
         default_handler_class=NotFound,

@@ -21,18 +21,18 @@ ATTRIBUTE = b"user.sciserver.sha256"
 _KEPT = struct.Struct("=qQ32s")
 
 
-def keep(fd: int, digest: bytes) -> None:
+def keep(fd: int, digest: bytes, modified: float | None = None) -> None:
     """Keep the SHA-256 of a file that is open; without complaint where the file system keeps no attributes.
 
-    The time of modification is set by the clock: the kernel's own has steps of some milliseconds, within which a
-    change could go unseen.
+    The time of modification is set by the clock, if not by the client: the kernel's own has steps of some
+    milliseconds, within which a change could go unseen.
     """
-    now = time.time_ns()
     try:
+        now = time.time_ns() if modified is None else int(modified * 1e9)
         os.utime(fd, ns=(now, now))
         seen = kernel.status(fd)
         os.setxattr(fd, ATTRIBUTE, _KEPT.pack(seen.modified, seen.size, digest))
-    except OSError:
+    except (OSError, OverflowError, ValueError):
         return
 
 

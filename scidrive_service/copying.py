@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from scidrive_service.access import Action
-from scidrive_service.counted import held, missing_folders
+from scidrive_service.counted import Account, NewFolders, held_or_nothing
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.quota import Reservation
@@ -61,10 +61,13 @@ def copy(source: OpenVolume, path: Path, target: OpenVolume, to: Path, *, overwr
     if not entry.is_folder and (there is None or not there.is_folder):
         return _copy_file(source.tree, path, target, to, overwrite=overwrite)
     plan = _plan(source.tree, path, entry)
-    with target.counted.reserve(plan.bytes, plan.files + missing_folders(target.tree, to[:-1])) as reservation:
+    with (
+        NewFolders(target.tree, target.counted, to[:-1]) as folders,
+        target.counted.reserve(plan.bytes, plan.files + folders.count) as reservation,
+    ):
         if hasattr(target.tree, "stage"):
-            return _copy_staged(source.tree, entry, target, to, reservation, overwrite=overwrite)
-        return _copy_plainly(source.tree, entry, target, to, there, reservation)
+            return _copy_staged(source.tree, entry, target, to, reservation, folders, overwrite=overwrite)
+        return _copy_plainly(source.tree, entry, target, to, there, reservation, folders)
 
 
 def inventory(tree: Tree, path: Path, into: Tree) -> bytes:
@@ -137,6 +140,7 @@ def _copy_file(tree: Tree, path: Path, target: OpenVolume, to: Path, *, overwrit
 class _Filling:
     """What of a copy is there already, and counted."""
 
+    account: Account
     reservation: Reservation
     bytes: int = 0
     files: int = 0
@@ -146,18 +150,32 @@ class _Filling:
         if not entry.is_folder:
             return self._file(tree, entry.path, into, at)
         if at:
-            into.make_folder(at)
-        self._count(0)
+            self._folder(into, at)
         for item in tree.walk(entry.path):
             place = at + item.path[len(entry.path) :]
             if item.is_folder:
-                into.make_folder(place)
-                self._count(0)
+                self._folder(into, place)
             elif item.is_safe:
                 self._file(tree, item.path, into, place)
             elif (link := _inner_link(tree, item.path, entry.path, into)) is not None:
-                into.make_link(place, link)  # type: ignore[attr-defined]
+                self._need(0)
+                with self.account.changing():
+                    into.make_link(place, link)  # type: ignore[attr-defined]
+                    self._count(0)
+
+    def stage(self, tree: Tree, *, is_copy: bool) -> Staged:
+        """A folder out of sight, which may be the copy's own."""
+        with self.account.changing():
+            stage: Staged = tree.stage()  # type: ignore[attr-defined]
+            if is_copy:
                 self._count(0)
+            return stage
+
+    def _folder(self, into: Tree, at: Path) -> None:
+        self._need(0)
+        with self.account.changing():
+            into.make_folder(at)
+            self._count(0)
 
     def _file(self, tree: Tree, path: Path, into: Tree, at: Path) -> None:
         try:
@@ -172,69 +190,78 @@ class _Filling:
                 offset = 0
                 while data := reader.read(offset, _BUFFER):
                     offset += len(data)
-                    if offset > self.reservation.bytes:  # it has grown since
-                        self.reservation.fit(offset, max(self.reservation.files, 1))
+                    self._need(offset)
                     writer.write(data)
-                writer.commit()
+                self._need(offset)
+                with self.account.changing():
+                    writer.commit()
+                    self._count(offset)
             finally:
                 writer.abort()
         finally:
             reader.close()
-        self._count(offset)
+
+    def _need(self, size: int) -> None:
+        """Room for the next piece: what is copied may have grown since it was planned."""
+        held = self.reservation
+        held.fit(max(held.bytes, size), max(held.files, 1))
 
     def _count(self, size: int) -> None:
-        if not self.reservation.files:
-            self.reservation.fit(self.reservation.bytes, 1)
         self.reservation.use(size, 1)
         self.bytes += size
         self.files += 1
 
 
 def _copy_staged(
-    tree: Tree, entry: Entry, target: OpenVolume, to: Path, reservation: Reservation, *, overwrite: bool
+    tree: Tree,
+    entry: Entry,
+    target: OpenVolume,
+    to: Path,
+    reservation: Reservation,
+    folders: NewFolders,
+    *,
+    overwrite: bool,
 ) -> Entry:
-    account, filling = target.counted, _Filling(reservation)
-    stage: Staged = target.tree.stage()  # type: ignore[attr-defined]
+    account, filling = target.counted, _Filling(target.counted, reservation)
+    stage = filling.stage(target.tree, is_copy=entry.is_folder)
     at: Path = () if entry.is_folder else ("file",)
     try:
         filling.fill(tree, entry, stage, at)
-        replaced = _replaced(target.tree, to)
-        folders = missing_folders(target.tree, to[:-1])
-        made = stage.publish(at, to, overwrite=overwrite)
+        with account.changing():
+            replaced = held_or_nothing(target.tree, to)
+            made = stage.publish(at, to, overwrite=overwrite)
+            reservation.settle(0, folders.count)
+            account.gone(replaced)
     except BaseException:
-        stage.close()
-        account.changed(-filling.bytes, -filling.files)
+        with account.changing():
+            stage.close()
+            account.changed(-filling.bytes, -filling.files)
         raise
     stage.close()
-    reservation.settle(0, folders)
-    account.gone(replaced)
     return made
 
 
 def _copy_plainly(
-    tree: Tree, entry: Entry, target: OpenVolume, to: Path, there: Entry | None, reservation: Reservation
+    tree: Tree,
+    entry: Entry,
+    target: OpenVolume,
+    to: Path,
+    there: Entry | None,
+    reservation: Reservation,
+    folders: NewFolders,
 ) -> Entry:
-    account, filling = target.counted, _Filling(reservation)
+    account, filling = target.counted, _Filling(target.counted, reservation)
     if there is not None:
-        replaced = _replaced(target.tree, to)
-        target.tree.remove(to)
-        account.gone(replaced)
-    folders = missing_folders(target.tree, to[:-1])
+        with account.changing():
+            replaced = held_or_nothing(target.tree, to)
+            target.tree.remove(to)
+            account.gone(replaced)
     try:
         filling.fill(tree, entry, target.tree, to)
     except BaseException:
-        with contextlib.suppress(FileError):
+        with account.changing(), contextlib.suppress(FileError):
             target.tree.remove(to)
-        account.changed(-filling.bytes, -filling.files)
+            account.changed(-filling.bytes, -filling.files)
         raise
-    reservation.settle(0, folders)
+    reservation.settle(0, folders.count)
     return target.tree.stat(to)
-
-
-def _replaced(tree: Tree, path: Path) -> Usage | None:
-    try:
-        return held(tree, path)
-    except FileError as error:
-        if error.kind is Kind.MISSING:
-            return Usage(0, 0)
-        raise

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 
 from scidrive_service import kernel
 from scidrive_service.errors import FileError, Kind
@@ -11,7 +13,7 @@ from scidrive_service.models import Volume
 from scidrive_service.paths import Path
 from scidrive_service.policy import RootPolicy
 from scidrive_service.quota import Quotas, Reservation
-from scidrive_service.tree import Entry, Tree, Usage, Writer
+from scidrive_service.tree import DatedWriter, Entry, Tree, Usage, Writer
 
 Check = Callable[[Entry | None], None]
 
@@ -29,6 +31,9 @@ class Account:
 
     def reserve(self, bytes: int, files: int) -> Reservation:
         return self.quotas.reserve(self.volume, self.policy, bytes, files)
+
+    def changing(self) -> AbstractContextManager[None]:
+        return self.quotas.changing(self.volume)
 
     def changed(self, bytes: int, files: int) -> None:
         self.quotas.changed(self.volume, bytes, files)
@@ -54,6 +59,16 @@ def held(tree: Tree, path: Path) -> Usage | None:
     return None if entry.is_folder else Usage(entry.size, 1)
 
 
+def held_or_nothing(tree: Tree, path: Path) -> Usage | None:
+    """The same; no bytes and no file if there is nothing."""
+    try:
+        return held(tree, path)
+    except FileError as error:
+        if error.kind in {Kind.MISSING, Kind.NOT_A_FOLDER}:
+            return Usage(0, 0)
+        raise
+
+
 def _held_or_none(tree: Tree, path: Path) -> Usage | None:
     try:
         return held(tree, path)
@@ -63,16 +78,53 @@ def _held_or_none(tree: Tree, path: Path) -> Usage | None:
         raise
 
 
-def missing_folders(tree: Tree, path: Path) -> int:
-    """How many folders must be made for this one to be there."""
+class NewFolders:
+    """Folders that a write makes on its way, as a context: each is counted by one of the writes that need it.
+
+    Attributes
+    ----------
+    count
+        How many this one has to count.
+    """
+
+    def __init__(self, tree: Tree, account: Account, path: Path) -> None:
+        self._account = account
+        self._claimed = self._claim(missing_folders(tree, path))
+        if self._claimed:  # and nobody has made them before they were claimed
+            missing = set(missing_folders(tree, path))
+            made = [folder for folder in self._claimed if folder not in missing]
+            account.quotas.unclaim(account.volume, made, are_made=True)
+            self._claimed = [folder for folder in self._claimed if folder in missing]
+        self.count = len(self._claimed)
+
+    def _claim(self, folders: list[Path]) -> list[Path]:
+        return self._account.quotas.claim(self._account.volume, folders) if folders else []
+
+    def done(self, *, are_made: bool) -> None:
+        """The write has ended. May be called twice."""
+        claimed, self._claimed = self._claimed, []
+        if claimed:
+            self._account.quotas.unclaim(self._account.volume, claimed, are_made=are_made)
+
+    def __enter__(self) -> NewFolders:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.done(are_made=kind is None)
+
+
+def missing_folders(tree: Tree, path: Path) -> list[Path]:
+    """Which folders must be made for this one to be there."""
     for depth in range(len(path), 0, -1):
         try:
             tree.stat(path[:depth])
-            return len(path) - depth
         except FileError as error:
-            if error.kind is not Kind.MISSING:
-                return len(path) - depth
-    return len(path)
+            if error.kind is Kind.MISSING:
+                continue
+        return [path[:end] for end in range(depth + 1, len(path) + 1)]
+    return [path[:end] for end in range(1, len(path) + 1)]
 
 
 class CountedWriter:
@@ -100,23 +152,25 @@ class CountedWriter:
     ) -> None:
         self._tree, self._account, self._path, self._check = tree, account, path, check
         self._written = 0
+        self.modified: float | None = None
         self._replaced: Usage | None = None
         self._credit, self._files = 0, 1
+        free = tree.free() if size else None
+        if size and free is not None and size > free:
+            raise FileError("The disk has no room for the file. Remove what is no longer needed.", Kind.FULL)
         try:
             self._credit = (held(tree, path) or Usage(0, 0)).bytes
             self._files = 0
         except FileError as error:
             if error.kind is not Kind.MISSING:
                 raise
-            self._files += missing_folders(tree, path[:-1])
-        free = tree.free() if size else None
-        if size and free is not None and size > free:
-            raise FileError("The disk has no room for the file. Remove what is no longer needed.", Kind.FULL)
-        self._reservation = account.reserve(max((size or 0) - self._credit, 0), self._files)
+        self._folders = NewFolders(tree, account, path[:-1] if parents and self._files else ())
+        self._files += self._folders.count
         try:
+            self._reservation = account.reserve(max((size or 0) - self._credit, 0), self._files)
             self._inner: Writer = tree.create(path, overwrite=overwrite, parents=parents, check=self._verify)
         except BaseException:
-            self._reservation.release()
+            self._end(are_made=False)
             raise
 
     def write(self, data: bytes | memoryview) -> None:
@@ -146,12 +200,14 @@ class CountedWriter:
             if there is not None:
                 self._replaced = _held_or_none(self._tree, self._path)
             replaced = self._replaced or Usage(0, 0)
-            self._files = 1 - replaced.files if self._replaced is not None else max(self._files, 1)
+            self._files = 1 - replaced.files + self._folders.count
             self._reservation.fit(self._written - replaced.bytes, self._files)
 
     def commit(self) -> Entry:
         """Give the file its name; see `tree.Writer.commit`."""
         self._reservation.finishing()
+        if isinstance(self._inner, DatedWriter):
+            self._inner.modified = self.modified
         try:
             entry = self._inner.commit()
         except BaseException:
@@ -159,6 +215,7 @@ class CountedWriter:
             raise
         replaced = self._replaced or Usage(0, 0)
         self._reservation.settle(self._written - replaced.bytes, self._files)
+        self._end(are_made=True)
         return entry
 
     def abort(self) -> None:
@@ -166,10 +223,14 @@ class CountedWriter:
         try:
             self._inner.abort()
         finally:
+            self._end(are_made=False)
+
+    def _end(self, *, are_made: bool) -> None:
+        if hasattr(self, "_folders"):
+            self._folders.done(are_made=are_made)
+        if hasattr(self, "_reservation"):
             self._reservation.release()
 
     def __del__(self) -> None:
         # A door that loses a writer must not keep its user's room until the service ends.
-        reservation = getattr(self, "_reservation", None)
-        if reservation is not None:
-            reservation.release()
+        self._end(are_made=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from scidrive_service import kernel, local_remove, local_stage, local_walk, local_write
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.local_errors import told
-from scidrive_service.local_place import Place, check, entry, is_hidden, names, needs_name
+from scidrive_service.local_place import Descriptor, Place, check, entry, is_hidden, names, needs_name
 from scidrive_service.paths import Path, shown
 from scidrive_service.tree import Entry, Reader, Usage, Writer
 
@@ -18,27 +18,32 @@ class LocalReader:
     """An open file."""
 
     def __init__(self, fd: int, path: Path) -> None:
-        self._fd = fd
+        self._file: Descriptor | None = Descriptor(fd)
         self.entry: Entry = entry(path, kernel.status(fd), fd)
 
     def fileno(self) -> int:
         """For `os.sendfile` and the like."""
-        return self._fd
+        return self._opened().number
+
+    def _opened(self) -> Descriptor:
+        file = self._file
+        if file is None:
+            raise FileError("The file is closed already. Open it again.", Kind.UNAVAILABLE)
+        return file
 
     def read(self, offset: int, length: int) -> bytes:
+        file = self._opened()
         with told(self.entry.path):
-            data = os.pread(self._fd, length, offset)
+            data = os.pread(file.number, length, offset)
             while 0 < len(data) < length:  # one read gives 2 GiB at most, and network file systems give less
-                more = os.pread(self._fd, length - len(data), offset + len(data))
+                more = os.pread(file.number, length - len(data), offset + len(data))
                 if not more:
                     break
                 data += more
             return data
 
     def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file = None
 
 
 class LocalTree:

@@ -58,16 +58,20 @@ def _sane(nanoseconds: int) -> float:
     return min(max(nanoseconds / 1e9, 0.0), _LAST_SECOND)
 
 
-class _Keeper:
-    """Closes a descriptor when nobody needs it any more, and not earlier: its number may be another volume's then."""
+class Descriptor:
+    """Closes what is open when nobody needs it any more, and not earlier.
 
-    __slots__ = ("_fd",)
+    The number is soon another file's, of another volume perhaps. So whoever uses it in a thread has this in a variable
+    meanwhile: a request may be given up while its thread still reads or writes.
+    """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        os.close(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,12 @@ class Place:
 
     root: int
     account: int | None
-    keeper: _Keeper | None = None
+    keeper: Descriptor | None = None
 
     @classmethod
     def kept(cls, root: int, account: int | None) -> Place:
         """A place that stays open as long as anybody has it: trees, and also writers that have outlived their tree."""
-        return cls(root, account, _Keeper(root))
+        return cls(root, account, Descriptor(root))
 
     def acting(self) -> kernel.Acting:
         return kernel.Acting(self.account)
@@ -152,15 +156,15 @@ class Place:
 
     def _link(self, path: Path) -> Entry | None:
         try:
-            folder = self.folder(path[:-1])
+            fd = self.open(path, os.O_PATH | os.O_NOFOLLOW)
         except OSError:
             return None
         try:
-            seen = kernel.status(folder, os.fsencode(path[-1]))
+            seen = kernel.status(fd)
         except OSError:
             return None
         finally:
-            os.close(folder)
+            os.close(fd)
         return entry(path, seen, b"") if seen.is_link else None
 
     def look_in(self, folder: int, path: Path, name: bytes, *, follow: bool) -> Entry | None:

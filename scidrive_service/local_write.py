@@ -11,7 +11,7 @@ from collections.abc import Callable
 from scidrive_service import checksums, kernel
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.local_errors import meaning, told
-from scidrive_service.local_place import Place, entry, hidden_name, locked
+from scidrive_service.local_place import Descriptor, Place, entry, hidden_name, locked
 from scidrive_service.local_remove import discard
 from scidrive_service.paths import Path, shown
 from scidrive_service.tree import Entry
@@ -34,15 +34,18 @@ class LocalWriter:
         self._check = check
         self._hash = hashlib.sha256()
         self._hidden: bytes | None = None
+        self.modified: float | None = None
         with place.acting(), told(path):
             self._refuse_early()
             try:
-                self._fd = kernel.open_unnamed(place.root)
+                number = kernel.open_unnamed(place.root)
             except OSError as error:
                 if error.errno != errno.EOPNOTSUPP:
                     raise
                 self._hidden = hidden_name()
-                self._fd = kernel.open_beneath(place.root, self._hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+                number = kernel.open_beneath(place.root, self._hidden, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+
+        self._file: Descriptor | None = Descriptor(number)
 
     def _refuse_early(self) -> None:
         """What can be known before the content comes; at commit it is looked at again."""
@@ -58,32 +61,41 @@ class LocalWriter:
             raise FileExistsError(errno.EEXIST, "")
 
     def write(self, data: bytes | memoryview) -> None:
+        file = self._opened()
         self._hash.update(data)
         with self._place.acting():
             rest = memoryview(data).cast("B")
             try:
                 while rest:
-                    rest = rest[os.write(self._fd, rest) :]
+                    rest = rest[os.write(file.number, rest) :]
             except OSError as error:
                 self.abort()
+                del file  # or the error's traceback would keep it, and its room on the disk
                 raise meaning(error, self._path) from error
 
+    def _opened(self) -> Descriptor:
+        file = self._file
+        if file is None:
+            raise FileError("This upload was given up, or is over. Begin a new one.", Kind.UNAVAILABLE)
+        return file
+
     def commit(self) -> Entry:
-        name = os.fsencode(self._path[-1])
+        file, name = self._opened(), os.fsencode(self._path[-1])
         try:
             with self._place.acting(), told(self._path):
-                checksums.keep(self._fd, self._hash.digest())
+                checksums.keep(file.number, self._hash.digest(), self.modified)
                 folder = self._place.folder(self._path[:-1], make=self._parents)
                 try:
                     with locked((folder, name)):
                         if self._check is not None:
                             self._check(self._present())
-                        self._give_name(folder, name)
+                        self._give_name(file.number, folder, name)
                 finally:
                     os.close(folder)
-                return entry(self._path, kernel.status(self._fd), self._fd)
+                return entry(self._path, kernel.status(file.number), file.number)
         finally:
             self.abort()
+            del file
 
     def _present(self) -> Entry | None:
         try:
@@ -91,39 +103,36 @@ class LocalWriter:
         except FileNotFoundError:
             return None
 
-    def _give_name(self, folder: int, name: bytes) -> None:
+    def _give_name(self, fd: int, folder: int, name: bytes) -> None:
         root = self._place.root
         if self._hidden is None:
             try:
-                return kernel.give_name(self._fd, folder, name)
+                return kernel.give_name(fd, folder, name)
             except FileExistsError:
                 if not self._overwrite:
                     raise
             hidden = hidden_name()
-            kernel.give_name(self._fd, root, hidden)
+            kernel.give_name(fd, root, hidden)
             self._hidden = hidden
         if self._overwrite:
-            self._keep_mode(folder, name)
+            self._keep_mode(fd, folder, name)
             os.rename(self._hidden, name, src_dir_fd=root, dst_dir_fd=folder)
         else:
             rename_new(root, self._hidden, folder, name)
         self._hidden = None
 
-    def _keep_mode(self, folder: int, name: bytes) -> None:
+    def _keep_mode(self, fd: int, folder: int, name: bytes) -> None:
         """Who replaces a program's text wants a program."""
         try:
             seen = kernel.status(folder, name)
         except FileNotFoundError:
             return
         if seen.is_file:
-            os.fchmod(self._fd, seen.mode & 0o777)
+            os.fchmod(fd, seen.mode & 0o777)
 
     def abort(self) -> None:
-        fd, self._fd = self._fd, -1
+        self._file = None
         hidden, self._hidden = self._hidden, None
-        if fd < 0:
-            return
-        os.close(fd)
         if hidden is not None:
             with self._place.acting(), contextlib.suppress(FileNotFoundError):  # swept, as if left behind
                 discard(self._place.root, hidden)

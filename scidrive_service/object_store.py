@@ -10,6 +10,7 @@ import asyncio
 import base64
 import datetime
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ _CONFIG = {
 _AT_ONCE = 32
 """Requests at the same time where there are many."""
 
+_sending = threading.BoundedSemaphore(8)
+"""What is sent is in memory twice, and more at a time are not faster."""
+
 _LARGEST_COPY = 5 << 30
 """Bytes that the store copies in one request; S3's own limit."""
 
@@ -46,6 +50,7 @@ _CODES = {
     "ConditionalRequestConflict": Kind.CHANGED,
     "412": Kind.CHANGED,
     "KeyTooLongError": Kind.NAME,
+    "NoSuchUpload": Kind.UNAVAILABLE,
     "EntityTooLarge": Kind.TOO_LARGE,
     "QuotaExceeded": Kind.FULL,
     "InsufficientStorage": Kind.FULL,
@@ -76,13 +81,28 @@ class Found:
     version: str | None = None
 
 
+_stores: dict[str, s3fs.S3FileSystem] = {}
+
+
+def _connected(options: dict[str, Any]) -> s3fs.S3FileSystem:
+    """One set of connections for each store; fsspec's own cache has one for each thread as well."""
+    name = repr(sorted(options.items()))
+    files = _stores.get(name)
+    if files is None:
+        config = {**_CONFIG, **options.get("config_kwargs", {})}
+        others = {**options, "config_kwargs": config, "use_listings_cache": False, "skip_instance_cache": True}
+        files = s3fs.S3FileSystem(**others)
+        files.retries = 2  # botocore tries again itself
+        files = _stores.setdefault(name, files)
+    return files
+
+
 class Store:
     """A bucket. Use it from threads; `told` explains the errors."""
 
     def __init__(self, bucket: str, options: dict[str, Any]) -> None:
-        config = {**_CONFIG, **options.pop("config_kwargs", {})}
         self._bucket = bucket
-        self._files = s3fs.S3FileSystem(config_kwargs=config, use_listings_cache=False, **options)
+        self._files = _connected(options)
         self.largest_copy = _LARGEST_COPY
 
     def head(self, key: str) -> Found | None:
@@ -144,9 +164,9 @@ class Store:
             )
         return Stream(self._files.loop, answer["Body"])
 
-    def put(self, key: str, data: bytes, **conditions: str) -> None:
+    def put(self, key: str, data: bytes | bytearray, **conditions: str) -> None:
         """Make or replace an object, whole."""
-        with told():
+        with _sending, told():
             self._call("put_object", Key=key, Body=data, ContentMD5=_md5(data), **conditions)
 
     def begin(self, key: str) -> str:
@@ -154,9 +174,9 @@ class Store:
         with told():
             return str(self._call("create_multipart_upload", Key=key)["UploadId"])
 
-    def put_part(self, key: str, upload: str, number: int, data: bytes) -> dict[str, Any]:
+    def put_part(self, key: str, upload: str, number: int, data: bytearray) -> dict[str, Any]:
         """Send a part; what `finish` has to know of it."""
-        with told():
+        with _sending, told():
             answer = self._call(
                 "upload_part", Key=key, UploadId=upload, PartNumber=number, Body=data, ContentMD5=_md5(data)
             )
@@ -308,5 +328,5 @@ def _time(when: datetime.datetime) -> float:
     return float(int(when.timestamp()))
 
 
-def _md5(data: bytes) -> str:
+def _md5(data: bytes | bytearray) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

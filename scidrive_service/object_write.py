@@ -44,13 +44,20 @@ class ObjectWriter:
         self._is_over = False
 
     def write(self, data: bytes | memoryview) -> None:
-        self._buffer += data
+        self._needs_life()
+        rest = memoryview(data).cast("B")
         try:
-            while len(self._buffer) > self._size:
-                if self._upload is None:
-                    self._prepare(False)
-                    self._upload = self._store.begin(self._key)
-                self._send(self._upload, self._size)
+            while rest:
+                room = self._size - len(self._buffer)
+                if room <= 0:
+                    if self._upload is None:
+                        self._prepare(False)
+                        self._upload = self._store.begin(self._key)
+                    full, self._buffer = self._buffer, bytearray()
+                    self._send(self._upload, full)
+                    continue
+                self._buffer += rest[:room]
+                rest = rest[room:]
         except BaseException:
             self.abort()
             raise
@@ -59,19 +66,25 @@ class ObjectWriter:
     def _size(self) -> int:
         return PART if len(self._parts) < _FIRST_PARTS else _LARGE_PART
 
-    def _send(self, upload: str, size: int) -> None:
-        data = bytes(memoryview(self._buffer)[:size])
+    def _send(self, upload: str, data: bytearray) -> None:
         self._parts.append(self._store.put_part(self._key, upload, len(self._parts) + 1, data))
-        del self._buffer[:size]
+
+    def _needs_life(self) -> None:
+        """A request may be given up, also by another thread; what is left of it then must not be taken for a file."""
+        if self._is_over:
+            raise FileError("This upload was given up, or is over. Begin a new one.", Kind.UNAVAILABLE)
 
     def commit(self) -> Entry:
+        rest = self._buffer
+        self._needs_life()
         try:
             if self._upload is not None:
-                self._send(self._upload, len(self._buffer))
+                self._send(self._upload, rest)
             with locked(self._key):
                 conditions = self._prepare(True)
+                self._needs_life()
                 if self._upload is None:
-                    self._store.put(self._key, bytes(self._buffer), **conditions)
+                    self._store.put(self._key, rest, **conditions)
                 else:
                     self._store.finish(self._key, self._upload, self._parts, **conditions)
                 self._is_over = True
@@ -80,10 +93,10 @@ class ObjectWriter:
             self.abort()
 
     def abort(self) -> None:
-        self._buffer.clear()
         if self._is_over:
             return
         self._is_over = True
+        self._buffer = bytearray()
         if self._upload is not None:
             try:
                 self._store.drop(self._key, self._upload)

@@ -13,6 +13,7 @@ the store knows conditional writes, others are kept off as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,9 @@ from scidrive_service.tree import Entry, Reader, Usage, Writer
 
 _LONGEST_KEY = 1024
 """Bytes, of S3."""
+
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What stores' answers cannot hold."""
 
 
 def entry(path: Path, found: Found) -> Entry:
@@ -203,13 +207,15 @@ class ObjectTree:
         """Not in one step, as the module says."""
         self._needs_name(source)
         self._needs_name(target)
+        if len(target) > len(source) and target[: len(source)] == source:
+            raise FileError(f"{shown(source)} cannot be moved into itself. Choose another folder.", Kind.NAME)
         seen = self.stat(source)
-        if source == target:
+        if source[: len(target)] == target:
             if not overwrite:
                 raise _exists(target)
+            if source != target:
+                raise FileError(f"{shown(source)} cannot replace the folder that it is in.", Kind.NAME)
             return seen
-        if target[: len(source)] == source or source[: len(target)] == target:
-            raise FileError(f"{shown(source)} cannot be moved into itself or onto its own folder.", Kind.NAME)
         with locked(self._key(source), self._key(target)):
             there = self._seen(target)
             if there is not None and not overwrite:
@@ -297,11 +303,13 @@ class ObjectTree:
         """Raise FileError unless a path is a folder, or could become one."""
         for end in range(len(path), 0, -1):
             if self._store.first(self._below(path[:end])) is not None:
+                if end < len(path) and not can_make:
+                    break
                 return
             if self._store.head(self._key(path[:end])) is not None:
                 raise FileError(f"{shown(path[:end])} is a file and not a folder.", Kind.NOT_A_FOLDER)
-            if not can_make:
-                raise _missing(path)
+        if path and not can_make:
+            raise _missing(path)
 
     def _keep(self, path: Path) -> None:
         """See that a folder stays when its last file goes."""
@@ -316,6 +324,8 @@ class ObjectTree:
             size = len(key.encode())
         except UnicodeEncodeError as error:
             raise FileError("Names in this storage must be UTF-8. Choose another one.", Kind.NAME) from error
+        if _NO_XML.search(key):
+            raise FileError("Names in this storage have no control characters. Choose another one.", Kind.NAME)
         if size >= _LONGEST_KEY:  # the folder's has a slash more
             raise FileError("The path is too long for this storage. Choose shorter names.", Kind.NAME)
         return key

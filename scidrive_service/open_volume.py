@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from scidrive_service import copying
 from scidrive_service.access import Action, Person
-from scidrive_service.counted import Account, CountedWriter, held, missing_folders
+from scidrive_service.counted import Account, CountedWriter, NewFolders, held, held_or_nothing
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.store import Store
@@ -151,19 +151,23 @@ class OpenVolume:
     def make_folder(self, path: Path, *, parents: bool = True) -> bool:
         """See `tree.Tree.make_folder`."""
         account = self._writing(Action.WRITE)
-        with account.reserve(0, missing_folders(self.tree, path)) as reservation:
+        with (
+            NewFolders(self.tree, account, path) as folders,
+            account.reserve(0, folders.count) as reservation,
+            account.changing(),
+        ):
             is_made = self.tree.make_folder(path, parents=parents)
-            if is_made:
-                reservation.settle(0, reservation.files)
+            reservation.settle(0, folders.count)
         return is_made
 
     def remove(self, path: Path) -> None:
         """See `tree.Tree.remove`; the properties go with it."""
         account = self._writing(Action.DELETE)
         self._below(path)
-        freed = held(self.tree, path)
-        self.tree.remove(path)
-        account.gone(freed)
+        with account.changing():
+            freed = held(self.tree, path)
+            self.tree.remove(path)
+            account.gone(freed)
         if self._store is not None:
             self._store.remove_properties(self.id, path)
 
@@ -172,17 +176,15 @@ class OpenVolume:
         account = self._writing(Action.WRITE, Action.DELETE)
         self._below(source)
         self._below(target)
-        try:
-            replaced = held(self.tree, target) if source != target else Usage(0, 0)
-        except FileError as error:
-            if error.kind not in {Kind.MISSING, Kind.NOT_A_FOLDER}:
-                raise
-            replaced = Usage(0, 0)
-        folders = missing_folders(self.tree, target[:-1]) if parents else 0
-        with account.reserve(0, folders) as reservation:
+        with (
+            NewFolders(self.tree, account, target[:-1] if parents else ()) as folders,
+            account.reserve(0, folders.count) as reservation,
+            account.changing(),
+        ):
+            replaced = held_or_nothing(self.tree, target) if source != target else Usage(0, 0)
             entry = self.tree.move(source, target, overwrite=overwrite, parents=parents)
-            reservation.settle(0, folders)
-        account.gone(replaced)
+            reservation.settle(0, folders.count)
+            account.gone(replaced)
         if self._store is not None and source != target:
             self._store.move_properties(self.id, source, self.id, target)
         return entry

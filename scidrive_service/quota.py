@@ -12,20 +12,27 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.models import Volume
+from scidrive_service.paths import Path
 from scidrive_service.policy import RootPolicy
 from scidrive_service.tree import Usage
 
 log = logging.getLogger(__name__)
 
-_TRIES = 20
-"""Counts before a refusal, while others write at the same time and make them rough."""
+_PATIENCE = 2.0
+"""Seconds for which it is counted again before a refusal, while others write at the same time and disturb that."""
+
+_LONG = 0.25
+"""Seconds for a walk that is not made for every refusal."""
+
+_WALKS = 3
+"""Walks through a volume for one count, if others write meanwhile."""
 
 
 @dataclass
@@ -57,6 +64,7 @@ class _Count:
     grown_files: int = 0
     writes: int = 0
     finishing: int = 0
+    folders: dict[Path, bool] = field(default_factory=dict)
     counting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -161,6 +169,19 @@ class Quotas:
         reservation.fit(bytes, files)
         return reservation
 
+    @contextlib.contextmanager
+    def changing(self, volume: Volume) -> Iterator[None]:
+        """A door changes a volume, and says how by `changed` before this ends: who counts meanwhile sees the one
+        without the other."""
+        with self._changed:
+            self._count(volume).finishing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count(volume).finishing -= 1
+                self._changed.notify_all()
+
     def changed(self, volume: Volume, bytes: int, files: int) -> None:
         """A door has changed what a volume holds by so much."""
         with self._changed:
@@ -172,6 +193,27 @@ class Quotas:
             count = self._count(volume)
             count.is_rough = True
             count.writes += 1
+
+    def claim(self, volume: Volume, folders: Iterable[Path]) -> list[Path]:
+        """Of folders that a write is going to make those that no other one counts already."""
+        with self._changed:
+            count = self._count(volume)
+            mine = []
+            for folder in folders:
+                if folder in count.folders:
+                    count.folders[folder] = True
+                else:
+                    count.folders[folder] = False
+                    mine.append(folder)
+            return mine
+
+    def unclaim(self, volume: Volume, folders: Iterable[Path], *, are_made: bool) -> None:
+        """The write that has claimed these folders has ended."""
+        with self._changed:
+            count = self._count(volume)
+            needed = [count.folders.pop(folder, False) for folder in folders]
+            if any(needed) and not are_made:
+                count.is_rough = True  # somebody else makes them, and does not count them
 
     def forget(self, volume: Volume) -> None:
         """The volume is gone."""
@@ -240,25 +282,24 @@ class Quotas:
     def _resize(self, reservation: Reservation, bytes: int, files: int, insist: bool) -> None:
         volume, policy = reservation._volume, reservation._policy
         more_bytes, more_files = bytes - reservation.bytes, files - reservation.files
-        refused: FileError | None = None
         family = self._limited_together(volume, policy)
-        for attempt in range(_TRIES):
-            writes = self._count_all(family, anew=attempt > 0)
+        patience = time.monotonic() + _PATIENCE
+        is_anew = False
+        while True:
+            writes = self._count_all(family, reservation, anew=is_anew)
             with self._changed:
                 refused = self._refusal(volume, policy, family, more_bytes, more_files)
                 if refused is None:
                     self._take(reservation, bytes, files)
                     return
-                if not insist:
-                    break
-                if attempt > 0:
-                    counts = [self._count(member) for member in family]
-                    if sum(count.finishing for count in counts) > reservation._is_finishing:
-                        self._changed.wait(0.05)
-                    elif writes == sum(count.writes for count in counts):
-                        break  # nobody has written meanwhile: the count is exact
-        assert refused is not None  # noqa: S101 - the loop ends only so
-        raise refused
+                counts = [self._count(member) for member in family]
+                is_calm = writes == sum(count.writes for count in counts)  # then the count is exact
+                others = sum(count.finishing for count in counts) - reservation._is_finishing
+                if not insist or (is_anew and is_calm and not others) or time.monotonic() > patience:
+                    raise refused
+                if is_anew and others:
+                    self._changed.wait(0.05)
+                is_anew = True
 
     def _limited_together(self, volume: Volume, policy: RootPolicy) -> list[Volume]:
         """The volumes whose counts decide."""
@@ -267,18 +308,20 @@ class Quotas:
             return family if any(member.id == volume.id for member in family) else [*family, volume]
         return [volume] if policy.volume_bytes or policy.volume_files else []
 
-    def _count_all(self, family: Iterable[Volume], *, anew: bool) -> int:
+    def _count_all(self, family: Iterable[Volume], reservation: Reservation, *, anew: bool) -> int:
         """Have a count of each; returns how many writes had been seen when counting began."""
         now = time.monotonic()
         with self._changed:
             writes = sum(self._count(member).writes for member in family)
         for member in family:
             count = self._count(member)
+            own = member.id == reservation._volume.id and reservation._is_finishing
             if not count.is_known:
-                self._recount(member, now)
+                self._recount(member, now, own)
             elif anew:
                 # A program that tries again and again must not make us walk a large volume all the time.
-                self._recount(member, now - min(5 * count.took, 30.0))
+                margin = min(5 * count.took, 30.0) if count.took > _LONG else 0.0
+                self._recount(member, now - margin, own)
             elif (count.is_rough or self._is_old(count)) and not count.is_queued:
                 count.is_queued = True
                 with contextlib.suppress(RuntimeError):  # the service ends
@@ -293,29 +336,39 @@ class Quotas:
         finally:
             self._count(volume).is_queued = False
 
-    def _recount(self, volume: Volume, since: float) -> None:
-        """Walk the volume, unless that was begun after `since` already."""
+    def _recount(self, volume: Volume, since: float, own: int = 0) -> None:
+        """Walk the volume, unless that was begun after `since` already; `own` changes are the caller's, not begun."""
         count = self._count(volume)
         with count.counting:
             if count.began >= since and not count.is_rough:
                 return
-            with self._changed:
-                count.grown_bytes = count.grown_files = 0
-                count.is_rough = False
-                writes = count.writes
-            began = time.monotonic()
-            try:
-                found = self._walk(volume)
-            except FileError as error:
-                if error.kind is not Kind.MISSING:
-                    count.is_rough = True
-                    raise
-                found = Usage(0, 0)
-            with self._changed:
-                # What was written meanwhile may have been seen or not: rather too much than too little.
-                count.used = Usage(found.bytes + count.grown_bytes, found.files + count.grown_files)
-                count.began, count.took = began, time.monotonic() - began
-                count.is_rough = count.is_rough or count.writes != writes
+            for attempt in range(_WALKS):
+                with self._changed:
+                    count.grown_bytes = count.grown_files = 0
+                    count.is_rough = False
+                    writes, finishing = count.writes, count.finishing
+                began = time.monotonic()
+                try:
+                    found = self._walk(volume)
+                except FileError as error:
+                    if error.kind is not Kind.MISSING:
+                        count.is_rough = True
+                        raise
+                    found = Usage(0, 0)
+                with self._changed:
+                    is_disturbed = count.writes != writes or max(finishing, count.finishing) > own
+                    if is_disturbed and count.is_known and attempt < _WALKS - 1:
+                        continue  # what was counted before is better
+                    if is_disturbed:
+                        # What was written meanwhile may have been seen or not: rather too much than too little.
+                        found = Usage(
+                            max(found.bytes + count.grown_bytes, count.used.bytes),
+                            max(found.files + count.grown_files, count.used.files),
+                        )
+                    count.used = found
+                    count.began, count.took = began, time.monotonic() - began
+                    count.is_rough = count.is_rough or is_disturbed
+                    return
 
     def _refusal(
         self, volume: Volume, policy: RootPolicy, family: list[Volume], bytes: int, files: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from scidrive_service.paths import Path
 
@@ -89,6 +89,19 @@ class Writer(Protocol):
 
     def abort(self) -> None:
         """Forget it; nothing after `commit`. May be called twice."""
+
+
+@runtime_checkable
+class DatedWriter(Writer, Protocol):
+    """A writer that keeps the time at which the client last changed the file.
+
+    Attributes
+    ----------
+    modified
+        Seconds since 1970, to be set before `commit`; None: now.
+    """
+
+    modified: float | None
 
 
 class Tree(Protocol):

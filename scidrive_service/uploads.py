@@ -205,7 +205,7 @@ class Uploads:
             self._forget(self._about(id, owner))
 
     def sweep(self) -> int:
-        """Remove uploads that no part came for in so many days, and what killed processes left; how many there were."""
+        """Remove uploads that no part came for in so many days, and what killed processes left; how many they were."""
         before = time.time() - self._seconds
         count = 0
         for file in self._directory.glob("*/*"):

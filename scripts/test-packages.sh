@@ -1,6 +1,6 @@
 #!/bin/sh
 # Debian packages that the tests need beyond those of `make up`: a browser, a database server,
-# WebDAV's clients, and a web server to compare with.
+# WebDAV's clients, an object store, a web server to compare with, and a kernel with project quotas.
 set -eu
 
 missing=""
@@ -11,7 +11,12 @@ ls /usr/share/postgresql/*/extension/q3c.control >/dev/null 2>&1 || missing="$mi
 for program in litmus cadaver rclone; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
+for program in ceph-mon ceph-osd radosgw; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
 [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+# It exists for x86-64 only.
+[ "$(uname -m)" != x86_64 ] || command -v linux.uml >/dev/null || missing="$missing user-mode-linux"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

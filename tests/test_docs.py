@@ -16,6 +16,7 @@ from casjobs_service.app import CasJobs
 from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.worker.pool import Workers
+from scidrive_service.app import SciDrive
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
 from sciserver_common.deployment import SOURCE
@@ -34,6 +35,7 @@ CLASSES: list[type[HasTraits]] = [
     Quick,
     Scheduler,
     Workers,
+    SciDrive,
     ServiceAuth,
 ]
 

@@ -103,7 +103,8 @@ async def send(handler: Handler, place: Callable[[], tuple[Tree, Path]], name: P
     handler.set_header("Content-Type", "application/zip")
     handler.set_header("Content-Disposition", content.disposition(f"{name[-1] if name else 'files'}.zip"))
     if handler.request.method == "HEAD":
-        handler.clear_header("Content-Length")
+        # How long it will be nobody knows.
+        await handler.flush()
         await handler.finish()
         return
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -47,6 +48,10 @@ class Handler(RequestHandler):
     def run(self, function: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> Awaitable[_T]:
         """Call a function that blocks, in a thread."""
         return self.parts.run(function, *arguments, **keywords)
+
+    def run_long(self, function: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> Awaitable[_T]:
+        """As `run`, for what may take minutes."""
+        return self.parts.run_long(self.user["name"], functools.partial(function, *arguments, **keywords))
 
     # -- the address
 

@@ -91,7 +91,8 @@ class Download(Handler):
                 await self._stream(reader, start, stop)
                 await self.finish()
         finally:
-            self.parts.later(reader.close)
+            if data is None and not is_head:
+                self.parts.later(reader.close)
 
     async def _stream(self, reader: Reader, start: int, stop: int) -> None:
         traffic = self.parts.traffic

@@ -229,7 +229,7 @@ class FileOperation(DropboxHandler):
         }.get(operation)
         if act is None:
             raise Problem(404, "There is no such operation: use copy, move, create_folder or delete.")
-        path, entry = await self.run(act, self.person)
+        path, entry = await self.run_long(act, self.person)
         answer = metadata(entry, path, name)
         self.answer(answer | {"is_deleted": True} if operation == "delete" else answer)
 
@@ -297,7 +297,7 @@ class Search(DropboxHandler):
             drive = self.files.drive(person)
             return [metadata(entry, entry.path, name) for entry in drive.search(wanted, query, limit)]
 
-        self.answer(await self.run(look, self.person))
+        self.answer(await self.run_long(look, self.person))
 
     @needs(FILES_READ)
     async def post(self, root: str, path: str | None) -> None:

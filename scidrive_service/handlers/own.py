@@ -59,7 +59,7 @@ class Search(Handler):
             # Where they are, from the folder that was asked about.
             return [described(volume, entry) | {"above": entry.path[len(path) : -1]} for entry in found]
 
-        found = await self.run(look, self.person)
+        found = await self.run_long(look, self.person)
         self.answer({"entries": found[:limit], "more": len(found) > limit})
 
 
@@ -68,7 +68,7 @@ class Expiring(Handler):
 
     @needs(FILES_READ)
     async def get(self) -> None:
-        self.answer({"files": await self.run(self.files.expiring, self.person)})
+        self.answer({"files": await self.run_long(self.files.expiring, self.person)})
 
 
 class Links(Handler):

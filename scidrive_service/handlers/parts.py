@@ -24,6 +24,10 @@ LEAST, MOST = 64 * 1024, MEBIBYTE
 """Bytes of one piece of a transfer. Large pieces cost the least; many transfers at once get smaller ones."""
 
 
+LONG_ONES, LONG_EACH = 8, 3
+"""Copies of folders, searches and the like that are worked on at the same time: of all people, and of one."""
+
+
 @dataclass
 class Traffic:
     """The pieces of transfers that are in memory.
@@ -57,7 +61,7 @@ class Parts:
     Attributes
     ----------
     threads
-        Where all work with files is done.
+        Where all work with files is done that soon ends.
     service_name, service_id, service_description
         Of the file service, as the client libraries list it.
     link_hours
@@ -76,11 +80,27 @@ class Parts:
     link_hours: float
     longest_link_days: float
     traffic: Traffic = field(default_factory=Traffic)
+    long_threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(LONG_ONES, thread_name_prefix="long")
+    )
+    _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
 
     async def run(self, function: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
         """Call a function that blocks, in a thread."""
         call = functools.partial(function, *arguments, **keywords)
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+    async def run_long(self, name: str, function: Callable[[], _T]) -> _T:
+        """As `run`, for what may take minutes: in one of few other threads, so that transfers do not wait for it.
+
+        Parameters
+        ----------
+        name
+            Who wants it. Of one person, `LONG_EACH` are worked on at the same time; more wait for their turn.
+        """
+        turn = self._turns.setdefault(name, asyncio.Semaphore(LONG_EACH))
+        async with turn:
+            return await asyncio.get_running_loop().run_in_executor(self.long_threads, function)
 
     def later(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call it in a thread, soon; nobody waits for it."""

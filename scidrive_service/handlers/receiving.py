@@ -184,7 +184,10 @@ class Receiver(Handler):
         self._write(self._buffer)
         if self._writer is None:
             raise RuntimeError("nothing was begun")
-        return self._writer.commit()
+        entry = self._writer.commit()
+        # Else it would be given up at the end, which takes another way into a thread.
+        self._writer = None
+        return entry
 
     # -- the end
 

@@ -57,6 +57,14 @@ class TusHandler(Handler):
         super().set_default_headers()
         self.set_header("Tus-Resumable", VERSION)
 
+    async def prepared(self) -> None:
+        if self.request.headers.get("Tus-Resumable", VERSION) != VERSION:
+            raise Problem(412, f"Only version {VERSION} of tus is spoken here.")
+        await super().prepared()
+
+    def error_headers(self, error: BaseException | None, status: int) -> list[tuple[str, str]]:
+        return [*super().error_headers(error, status), ("Tus-Version", VERSION)]
+
     @property
     def address(self) -> str:
         """Of all uploads, for ``Location``."""
@@ -164,7 +172,7 @@ class Beginning(TusHandler):
         self.set_header("Location", f"{self.address}/{number}")
         upload = await self.run(self.parts.uploads.status, number, person.name)
         if length == 0 and wanted:
-            entry = await self.run(self.finished, person, upload, wanted, overwrite)
+            entry = await self.run_long(self.finished, person, upload, wanted, overwrite)
             self.set_header("ETag", conditions.entity_tag(entry))
         self.told(upload)
         self.answer({"id": number, "url": f"{self.address}/{number}"}, 201)
@@ -240,7 +248,7 @@ class Continuation(TusHandler, Receiver):
         self.told(found)
         if found.note.get("path") and found.offset == found.note.get("length"):
             wanted = paths.parse(found.note["path"], encoded=True)
-            entry = await self.run(self.finished, person, found, wanted, bool(found.note.get("overwrite", True)))
+            entry = await self.run_long(self.finished, person, found, wanted, bool(found.note.get("overwrite", True)))
             self.set_header("ETag", conditions.entity_tag(entry))
         self.set_status(204)
         self.clear_header("Content-Type")
@@ -261,7 +269,7 @@ class Continuation(TusHandler, Receiver):
             raise OffsetError(
                 f"The upload has come to {found.offset} of {length}. Go on there.", Kind.CHANGED, offset=found.offset
             )
-        entry = await self.run(self.finished, person, found, wanted, overwrite)
+        entry = await self.run_long(self.finished, person, found, wanted, overwrite)
         self.set_header("ETag", conditions.entity_tag(entry))
         self.answer({"path": paths.encoded(wanted), "size": entry.size, "etag": entry.etag})
 
@@ -331,5 +339,5 @@ class CommitChunkedUpload(DropboxHandler):
             writer = self.files.drive(person).create(wanted, overwrite=overwrite, size=size)
             return self.parts.uploads.finish(number, person.name, writer)
 
-        entry = await self.run(finish, self.person)
+        entry = await self.run_long(finish, self.person)
         self.answer(metadata(entry, wanted, name))

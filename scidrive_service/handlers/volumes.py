@@ -72,7 +72,7 @@ class Volume(Handler):
     async def delete(self, root: str, owner: str, volume: str) -> None:
         """Remove it, with everything in it."""
         quiet = self.flag("quiet", False)
-        await self.run(self.files.delete_volume, self.person, root, owner, volume, quiet)
+        await self.run_long(self.files.delete_volume, self.person, root, owner, volume, quiet)
         self.answer({"status": "success"})
 
 
@@ -100,7 +100,7 @@ class Usage(Handler):
 
     @needs(FILES_READ)
     async def get(self) -> None:
-        self.answer(await self.run(self.files.usage, self.person))
+        self.answer(await self.run_long(self.files.usage, self.person))
 
 
 class Ping(Handler):

@@ -77,7 +77,7 @@ class Node(Handler):
         wanted = self.path(path)
         if not wanted:
             raise Problem(403, "SciDrive itself cannot be removed.")
-        await self.run(lambda person: self.files.drive(person).remove(wanted), self.person)
+        await self.run_long(lambda person: self.files.drive(person).remove(wanted), self.person)
         self.set_status(204)
         self.clear_header("Content-Type")
         await self.finish()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
 
-from sciserver_common.credentials import AmbiguousCredentials, credentials
+from sciserver_common.credentials import AmbiguousCredentials, Credentials, credentials
 from sciserver_common.handlers import RETRY_AFTER
 from sciserver_common.hub_auth import HubUnavailable, ServiceAuth
 from sciserver_common.scopes import FILES_READ, FILES_WRITE
@@ -64,11 +65,7 @@ class Access:
         # A browser that knows the password sends it along with whatever a page of somebody else's makes it send.
         if environ.get("HTTP_SEC_FETCH_MODE", "navigate") != "navigate":
             raise Refused(403, "This address is for WebDAV clients, and not for scripts of pages.")
-        given = None
-        try:
-            given = credentials(_headers(environ))
-        except AmbiguousCredentials as error:
-            raise Refused(400, str(error.log_message)) from error
+        given = _given(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_AUTH_TOKEN"))
         if given is None:
             text = "Sign in with your name and a token of yours as the password."
             raise Refused(401, text, ("WWW-Authenticate", CHALLENGE))
@@ -96,6 +93,11 @@ class Access:
             raise Refused(503, text, ("Retry-After", str(RETRY_AFTER))) from error
 
 
-def _headers(environ: dict[str, Any]) -> HTTPHeaders:
-    found = {"Authorization": "HTTP_AUTHORIZATION", "X-Auth-Token": "HTTP_X_AUTH_TOKEN"}
-    return HTTPHeaders({name: environ[key] for name, key in found.items() if key in environ})
+@functools.lru_cache(1024)
+def _given(authorization: str | None, x_auth_token: str | None) -> Credentials | None:
+    """Credentials in these headers: the same ones come with each request of a client."""
+    headers = {"Authorization": authorization, "X-Auth-Token": x_auth_token}
+    try:
+        return credentials(HTTPHeaders({name: value for name, value in headers.items() if value is not None}))
+    except AmbiguousCredentials as error:
+        raise Refused(400, str(error.log_message)) from error

@@ -11,6 +11,7 @@ import contextlib
 import http
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -91,12 +92,13 @@ class Door:
         self._counting = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        end = contextlib.ExitStack()
+        end, started = contextlib.ExitStack(), time.monotonic()
         try:
             answer = self._answer(environ, end)
         except BaseException as error:
             end.close()
             answer = self._problem(error, environ)
+        _note(environ, answer.status, time.monotonic() - started)
         status = f"{answer.status} {http.HTTPStatus(answer.status).phrase}"
         headers = [*answer.headers, *SAFE]
         if isinstance(answer.body, bytes) and not any(name == "Content-Length" for name, _ in headers):
@@ -197,6 +199,15 @@ class Door:
             return Answer.text(500, "Something is wrong here. The operators find more in the log.")
         text = error.context_info if isinstance(error.context_info, str) else ""
         return Answer.text(error.value, text or http.HTTPStatus(error.value).phrase)
+
+
+def _note(environ: dict[str, Any], status: int, seconds: float) -> None:
+    """A line in the log, as the REST interfaces have it; until an answer begins."""
+    level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
+    if log.isEnabledFor(level):
+        address = ascii(environ["REQUEST_URI"].partition("?")[0])[1:-1]
+        where = f"{environ['REQUEST_METHOD']} {address} ({environ['REMOTE_ADDR']})"
+        log.log(level, "%d %s %.2fms", status, where, seconds * 1000)
 
 
 class _Then:

@@ -6,6 +6,7 @@ A lock keeps other WebDAV clients from writing; containers, the page and the RES
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -56,6 +57,15 @@ class _Storage(LockStorageDict):
         return made
 
 
+class _Exclusive:
+    """In place of wsgidav's lock for many readers, which is written in Python: what it guards takes no time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.acquire_read = self.acquire_write = self._lock.acquire
+        self.release = self._lock.release
+
+
 class Locks:
     """What requests ask about locks.
 
@@ -69,6 +79,7 @@ class Locks:
         self._places = places
         self._storage = _Storage()
         self.manager = LockManager(self._storage)
+        self.manager._lock, self._storage._lock = _Exclusive(), _Exclusive()
 
     @property
     def any(self) -> bool:

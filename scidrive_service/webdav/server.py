@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import io
 import logging
 import re
@@ -10,6 +11,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,8 +30,14 @@ IDLE_SECONDS = 300
 STALLED_SECONDS = 60.0
 """After which a client that neither sends nor takes what it wanted is given up."""
 
+HEADER_SECONDS = 30.0
+"""For all headers of a request: until they are here nobody knows whose thread it is."""
+
 LINGERING = 0.02
 """Seconds for which a thread waits for the next request of a client, if nobody else waits for the thread."""
+
+SMALL = 64 * 1024
+"""Bytes of a file that is sent with its headers: the proxy has half the work then."""
 
 CONNECTIONS = 1000
 """That are kept open while they do nothing."""
@@ -57,6 +65,7 @@ class _Request(HTTPRequest):
         return True
 
     def respond(self) -> None:
+        self.conn.rfile.source.until = None
         length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
         self.rfile = self.body = Body(self.conn.rfile, length)
         self.server.gateway(self).respond()
@@ -83,7 +92,7 @@ class _Request(HTTPRequest):
             self.outheaders.append((b"Connection", b"close"))
         elif self.response_protocol != "HTTP/1.1":
             self.outheaders.append((b"Connection", b"Keep-Alive"))
-        self.outheaders.append((b"Date", email.utils.formatdate(usegmt=True).encode()))
+        self.outheaders.append((b"Date", _date(int(time.time()))))
         lines = [b"HTTP/1.1 " + status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
         head = b"\r\n".join(lines)
         self.sent_headers = True
@@ -94,27 +103,47 @@ class _Request(HTTPRequest):
             self.conn.socket.sendall(head + first)
 
 
+@functools.lru_cache(1)
+def _date(second: int) -> bytes:
+    return email.utils.formatdate(second, usegmt=True).encode()
+
+
 class _Source(socket.SocketIO):
+    """A client's socket.
+
+    Attributes
+    ----------
+    is_quiet
+        Say at once that there is nothing.
+    until
+        When what is read now must be here, by `time.monotonic`; None: whenever it comes.
+    """
+
     is_quiet = False
+    until: float | None = None
 
     def readinto(self, buffer: Any) -> int | None:
-        return None if self.is_quiet else super().readinto(buffer)
+        if self.is_quiet:
+            return None
+        if self.until is not None and time.monotonic() > self.until:
+            raise TimeoutError("timed out")
+        return super().readinto(buffer)
 
 
 class _Reader(io.BufferedReader):
     """What comes from a client. cheroot's own is written in Python, and takes its time."""
 
     def __init__(self, client: socket.socket) -> None:
-        self._source = _Source(client, "rb")
-        super().__init__(self._source, 16 * 1024)
+        self.source = _Source(client, "rb")
+        super().__init__(self.source, 16 * 1024)
 
     def has_data(self) -> bool:
         """Whether something of the next request is here already."""
-        self._source.is_quiet = True
+        self.source.is_quiet = True
         try:
             return bool(self.peek(1))
         finally:
-            self._source.is_quiet = False
+            self.source.is_quiet = False
 
 
 class _Writer:
@@ -141,7 +170,9 @@ class _Connection(HTTPConnection):
 
     def communicate(self) -> bool:
         """Answer a request, and those that follow at once: going by way of the server's loop costs more than they."""
+        self.rfile.source.until = time.monotonic() + HEADER_SECONDS
         while super().communicate():
+            self.rfile.source.until = time.monotonic() + HEADER_SECONDS
             if not self.rfile.has_data() and (self.server.is_busy or not self._ready.poll(LINGERING * 1000)):
                 return True
         return False
@@ -157,7 +188,7 @@ class _Gateway(Gateway_10):
     def respond(self) -> None:
         response = self.req.server.wsgi_app(self.env, self.start_response)
         try:
-            if isinstance(response, FileBody):
+            if isinstance(response, FileBody) and response.length > SMALL:
                 self.req.ensure_headers_sent()
                 response.send(self.req.conn.socket)
                 return

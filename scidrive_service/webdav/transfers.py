@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.handlers import conditions
-from scidrive_service.tree import Entry, Writer
+from scidrive_service.tree import DatedWriter, Entry, Writer
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
 from scidrive_service.webdav.locks import Locks
 from scidrive_service.webdav.places import Place
 from scidrive_service.webdav.requests import Answer, Request
+
+_SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
+
+_LATEST = 9e9
+"""In the year 2255: nanoseconds since 1970 fit into 64 bits."""
 
 FOLDER = "This is a folder. Open its address with a WebDAV client: a file manager, rclone, davfs2."
 
@@ -82,6 +88,7 @@ def put(request: Request, locks: Locks) -> Answer:
             locks.require_member(request, place)
         if demand is not None:
             demand(before)
+    modified = _modified(request)
     there: list[Entry | None] = []
 
     def check(entry: Entry | None) -> None:
@@ -96,11 +103,22 @@ def put(request: Request, locks: Locks) -> Answer:
             raise _of_place(place, error) from error
         try:
             _copy(request.body, writer)
+            if isinstance(writer, DatedWriter):
+                writer.modified = modified
             entry = writer.commit()
         except BaseException:
             writer.abort()
             raise
-    return Answer(204 if any(there) else 201, headers=[*_validators(entry), ("Content-Length", "0")])
+    headers = [*_validators(entry), ("Content-Length", "0")]
+    if modified is not None:
+        headers.append(("X-OC-MTime", "accepted"))
+    return Answer(204 if any(there) else 201, headers=headers)
+
+
+def _modified(request: Request) -> float | None:
+    """When the file was changed at the client's: ownCloud's header, by which rclone and others tell what is new."""
+    text = request.header("X-OC-Mtime") or ""
+    return min(float(text), _LATEST) if _SECONDS.fullmatch(text) else None
 
 
 def _validators(entry: Entry) -> list[tuple[str, str]]:

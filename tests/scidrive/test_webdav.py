@@ -131,6 +131,19 @@ def test_put_and_get(mine: Dav, place: str) -> None:
     assert mine.ask("HEAD", f"{place}/a.fits").content == b""
 
 
+def test_files_keep_their_times(mine: Dav, place: str) -> None:
+    answer = mine.ask("PUT", f"{place}/old", data=b"x", X_OC_Mtime="1000000000")
+    assert answer.headers["X-OC-MTime"] == "accepted"
+    assert mine.find(place)[f"{place}/old"]["getlastmodified"] == "Sun, 09 Sep 2001 01:46:40 GMT"
+    assert mine.ask("GET", f"{place}/old").headers["ETag"].startswith('"sha256-')
+    for odd in ("yesterday", "-1", "1e9", "1" * 30):
+        answer = mine.ask("PUT", f"{place}/odd", data=b"x", X_OC_Mtime=odd)
+        assert answer.status_code < 300
+        assert "X-OC-MTime" not in answer.headers
+    assert mine.ask("PUT", f"{place}/late", data=b"x", X_OC_Mtime="99999999999").status_code == 201
+    assert mine.find(place)
+
+
 def test_empty_and_chunked_bodies(mine: Dav, direct: Dav, place: str) -> None:
     assert mine.ask("PUT", f"{place}/empty").status_code == 201
     assert mine.ask("GET", f"{place}/empty").content == b""
@@ -238,8 +251,8 @@ def test_memory_stays_flat_while_much_is_moved(direct: Dav, place: str, platform
         with client.get(f"{direct.url}/{place}/{number}", stream=True, timeout=60) as answer:
             return sum(len(data) for data in answer.iter_content(65536))
 
-    with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(move, range(16))) == {16 * 1024 * 1024}
+    with ThreadPoolExecutor(40) as pool:
+        assert set(pool.map(move, range(40))) == {16 * 1024 * 1024}
     assert platform.process.memory_info().rss - before < 40_000_000
 
 

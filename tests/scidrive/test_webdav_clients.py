@@ -70,7 +70,7 @@ class Rclone:
         obscured = self._run("obscure", platform.token("ada-l")).stdout.strip()
         self._config.write_text(
             "".join(
-                f"[{name}]\ntype = webdav\nurl = {url}\nvendor = other\nuser = ada-l\npass = {obscured}\n"
+                f"[{name}]\ntype = webdav\nurl = {url}\nvendor = owncloud\nuser = ada-l\npass = {obscured}\n"
                 for name, url in [("drive", f"{platform.url}/dav/"), ("own", f"{platform.url}/dav/SciDrive")]
             )
         )
@@ -99,6 +99,12 @@ def test_rclone(rclone: Rclone, place: str, tmp_path: Path) -> None:
         (folder / f"file #{number} 100% & ä🙂.dat").write_bytes(os.urandom(number * 10))
     remote = f"drive:{place}/tree"
     rclone("copy", str(source), remote, "--transfers", "8")
+    rclone("check", str(source), remote, "--download")
+    # Nothing has changed, and rclone knows: files keep their times.
+    assert rclone("copy", str(source), remote, "--dry-run", "--use-json-log") == ""
+    same = next(source.rglob("file #9 *"))
+    same.write_bytes(b"x" * same.stat().st_size)
+    rclone("sync", str(source), remote)
     rclone("check", str(source), remote, "--download")
     rclone("copy", remote, str(back), "--transfers", "8")
     assert _content(back) == _content(source)
