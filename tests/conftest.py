@@ -41,6 +41,7 @@ ENGINE_TIMEOUT = 1200
 # Fixtures that start processes, which the machine may hold up: hubs, portals, databases, workers of CasJobs.
 PROCESSES = {
     "bare",
+    "ceph",
     "fragile",
     "hub",
     "hubs",
@@ -56,6 +57,7 @@ PROCESSES = {
     "portal_only",
     "postgresql",
     "process",
+    "said",
     "site",
     "strict",
     "talkative",
