@@ -137,6 +137,8 @@ class Person:
         self.name = name
         self.password = password
         self.session = requests.Session()
+        # The proxy closes idle connections after 5 seconds, maybe just as the next request comes.
+        self.session.headers["Connection"] = "close"
 
     def submit(self, page: requests.Response, **fields: str) -> requests.Response:
         """Send the page's form with `fields` filled in and the rest as it is."""

@@ -197,6 +197,8 @@ class Browser(requests.Session):
 
     def __init__(self, platform: Platform, *, internal: bool = False) -> None:
         super().__init__()
+        # The proxy closes idle connections after 5 seconds, maybe just as the next request comes.
+        self.headers["Connection"] = "close"
         self.platform = platform
         deployment = platform.deployment
         # Without the hub's proxy the portal is asked at its port; the links in it are public, so only paths are used.

@@ -34,6 +34,8 @@ class Client:
         self.platform = platform
         self.url = f"{platform.deployment.service_url('portal')}/keystone/v3/tokens"
         self.session = requests.Session()
+        # The proxy closes idle connections after 5 seconds, maybe just as the next request comes.
+        self.session.headers["Connection"] = "close"
         # The tests' connections come from this machine, whose proxies are believed.
         self.session.headers["X-Forwarded-For"] = next(_addresses)
 

@@ -130,6 +130,8 @@ class Client(requests.Session):
         super().__init__()
         self.rest = rest
         self.trust_env = False
+        # The proxy closes idle connections after 5 seconds, maybe just as the next request comes.
+        self.headers["Connection"] = "close"
         if token:
             self.headers["X-Auth-Token"] = token
 

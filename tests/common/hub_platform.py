@@ -185,6 +185,8 @@ class Visitor(requests.Session):
         self.platform = platform
         self.origin = platform.deployment.public_url
         self.headers["Accept"] = "text/html,application/xhtml+xml"
+        # The proxy closes idle connections after 5 seconds, maybe just as the next request comes.
+        self.headers["Connection"] = "close"
 
     def visit(self, address: str, **options: Any) -> requests.Response:
         """Go to an address, as the address bar does."""

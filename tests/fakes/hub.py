@@ -183,7 +183,9 @@ def hub_config(engine: FakeEngine, **spawner: Any) -> Config:
     # By default a file in the working directory, through which two hubs end each other's proxies.
     config.ConfigurableHTTPProxy.pid_file = str(engine.socket.with_name("proxy.pid"))
     config.Spawner.consecutive_failure_limit = 0
-    config.Spawner.http_timeout = 10
+    # A start that is not told as "pending" has come to its end, however long a busy machine needs for it.
+    config.JupyterHub.tornado_settings = {"slow_spawn_timeout": 60, "slow_stop_timeout": 60}
+    config.Spawner.http_timeout = 60
     settings = {
         "engine_url": engine.url,
         "deployment_id": DEPLOYMENT,
@@ -204,6 +206,11 @@ def hub_config(engine: FakeEngine, **spawner: Any) -> Config:
     return config
 
 
+def client_session() -> aiohttp.ClientSession:
+    """With a connection for each request: the proxy closes idle ones after 5 seconds, maybe as the next one begins."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+
+
 @asynccontextmanager
 async def running_hub(engine: FakeEngine, config: Config, database: Path) -> AsyncIterator[Hub]:
     """A hub on a database that may be an earlier hub's."""
@@ -211,7 +218,7 @@ async def running_hub(engine: FakeEngine, config: Config, database: Path) -> Asy
     with mock.patch.dict("os.environ", {"JUPYTERHUB_TEST_DB_URL": f"sqlite:///{database}"}):
         app = MockHub.instance(config=config, test_clean_db=False)
         await app.initialize([])
-    async with aiohttp.ClientSession() as session:
+    async with client_session() as session:
         hub = Hub(app, engine, session)
         try:
             await app.start()

@@ -3,12 +3,11 @@
 import os
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
 from sciserver_spawner import engine as engine_module
 from tests.fakes.engine import Boot, Refuse
-from tests.fakes.hub import Hub, hub_config, running_hub, stop_proxy, until
+from tests.fakes.hub import Hub, client_session, hub_config, running_hub, stop_proxy, until
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +107,7 @@ async def test_the_spawner_works_in_the_communitys_test_plugin(hub_app, fake, tm
     # pytest-jupyterhub is what other spawners are tested with; it leaves the proxy to us.
     app = await hub_app(hub_config(fake, volumes_root=str(tmp_path)))
     try:
-        async with aiohttp.ClientSession() as session:
+        async with client_session() as session:
             hub = Hub(app, fake, session)
             assert (await hub.start("ada")).status == 201
             assert await hub.served_by("ada") == hub.container("ada").id
