@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate, parsedate_to_datetime
@@ -24,7 +25,12 @@ def entity_tag(entry: Entry) -> str:
 
 def http_date(seconds: float) -> str:
     """Seconds since 1970 as in headers."""
-    return formatdate(seconds, usegmt=True)
+    return _http_date(int(seconds))
+
+
+@functools.lru_cache(256)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _seconds(text: str) -> float | None:

@@ -26,14 +26,10 @@ if TYPE_CHECKING:
 LARGEST_XML = 1024 * 1024
 """Bytes of a body that is XML."""
 
-_CONDITIONS = (
-    "If-Match",
-    "If-None-Match",
-    "If-Modified-Since",
-    "If-Unmodified-Since",
-    "If-Range",
-    "Range",
-)
+_CONDITIONS = {
+    name: "HTTP_" + name.upper().replace("-", "_")
+    for name in ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range")
+}
 
 DEEPEST_XML = 100
 """Elements inside each other: what writes XML calls itself for each."""
@@ -94,8 +90,7 @@ class Request:
     @functools.cached_property
     def conditions(self) -> dict[str, str]:
         """Headers that make the request depend on the state of a file, and those of ranges."""
-        found = {name: self.header(name) for name in _CONDITIONS}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: self.environ[key] for name, key in _CONDITIONS.items() if key in self.environ}
 
     @property
     def is_folders_address(self) -> bool:

@@ -33,7 +33,7 @@ STALLED_SECONDS = 60.0
 HEADER_SECONDS = 30.0
 """For all headers of a request: until they are here nobody knows whose thread it is."""
 
-LINGERING = 0.02
+LINGERING = 0.1
 """Seconds for which a thread waits for the next request of a client, if nobody else waits for the thread."""
 
 SMALL = 64 * 1024

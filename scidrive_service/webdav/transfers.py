@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import mimetypes
+import functools
 import re
 
 from scidrive_service.errors import FileError, Kind
-from scidrive_service.handlers import conditions
+from scidrive_service.handlers import conditions, content
 from scidrive_service.tree import DatedWriter, Entry, Writer
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
@@ -23,8 +23,11 @@ FOLDER = "This is a folder. Open its address with a WebDAV client: a file manage
 
 
 def media_type(name: str) -> str:
-    """By the name only; what is sent is never looked at, and the headers keep browsers from guessing."""
-    return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+    """By the endings of the name; what is sent is never looked at, and the headers keep browsers from guessing."""
+    return _type_of(".".join(["x", *name.rsplit(".", 2)[1:]]))
+
+
+_type_of = functools.lru_cache(1024)(content.media_type)
 
 
 def get(request: Request) -> Answer:
