@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
-import signal
-import socket
-import sys
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
-from traitlets import Bool, Float, Integer, Unicode, default
-from traitlets.config import Application
+from traitlets import Bool, Float, Integer, Unicode
 
 from casjobs_service import pages
 from casjobs_service.contexts import Contexts, ContextSource
@@ -31,16 +22,12 @@ from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.store import Store
 from casjobs_service.worker.pool import Workers
-from sciserver_auth.redaction import LOGGING_CONFIG
-from sciserver_common import service_config
-from sciserver_common.deployment import Deployment, DeploymentError
+from sciserver_common.deployment import Deployment
 from sciserver_common.handlers import auth_handlers
 from sciserver_common.hub_auth import ServiceAuth
 from sciserver_common.pages import routes as routes_of_page
 from sciserver_common.secrets import secret
-
-GRACE = 2.0
-"""Seconds that answers under way get to end when the service is stopped."""
+from sciserver_common.service_app import ServiceApplication, ServiceError, answered, sockets
 
 SWEEP_SECONDS = 600.0
 
@@ -49,11 +36,7 @@ BODY_SECONDS = 60
 """After which a connection is closed on which nothing comes, and which a request's body may take."""
 
 
-class CasJobsError(Exception):
-    """The service cannot run; the text says what to do."""
-
-
-class CasJobs(Application):
+class CasJobs(ServiceApplication):
     """SQL on science databases, with a private database for everybody.
 
     Its options live in the hub's configuration file, e.g. ``c.CasJobs.quota = 2000``; those of its parts beside them,
@@ -64,12 +47,9 @@ class CasJobs(Application):
     description = Unicode("Run CasJobs of a SciServer deployment in the foreground.")
     classes = [Quick, Scheduler, Workers, ServiceAuth]
 
-    config_file = Unicode(
-        "",
-        help="""
-        Configuration file to read: the hub's own, whose ``c.CasJobs`` section is used. Without one the defaults hold.
-        """,
-    ).tag(config=True)
+    service = "casjobs"
+    # Nobody else enters the service's directory; below it, the workers of all users must find their way.
+    umask = 0o022
 
     store_url = Unicode(
         "",
@@ -137,51 +117,6 @@ class CasJobs(Application):
         4, min=1, help="""How many files of one user may be on their way at the same time; more are refused."""
     ).tag(config=True)
 
-    stop_seconds = Float(
-        20.0,
-        min=1.0,
-        help="""Seconds after which the service ends when it was told to, whether its parts have ended or not.""",
-    ).tag(config=True)
-
-    log_format = Unicode("[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
-
-    aliases = {"config": "CasJobs.config_file", "log-level": "Application.log_level"}
-    flags = {}
-
-    @default("log_level")
-    def _log_level(self) -> int:
-        return logging.INFO
-
-    @default("logging_config")
-    def _redact_logs(self) -> dict[str, Any]:
-        return LOGGING_CONFIG
-
-    def read_config(self, config_file: str) -> None:
-        """Read the options from the hub's configuration file.
-
-        Raises
-        ------
-        CasJobsError
-            The file is not there, or it fails.
-        """
-        service_config.read_config(self, config_file, CasJobsError)
-
-    def start(self) -> None:
-        """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
-        # Nobody else enters the service's directory; below it, the workers of all users must find their way.
-        os.umask(0o022)
-        logging.captureWarnings(True)
-        try:
-            self.read_config(self.config_file)
-            asyncio.run(self.serve(Deployment.load()))
-        except (CasJobsError, DeploymentError) as error:
-            self.log.debug("Cannot run", exc_info=True)
-            sys.exit(f"casjobs: {error}")
-        except SQLAlchemyError as error:
-            # The text of some drivers' errors repeats the URL with its password; the class name never does.
-            self.log.debug("Database error", exc_info=True)
-            sys.exit(f"casjobs: the database cannot be used ({type(error).__name__}). Check CasJobs.store_url.")
-
     @property
     def quick_limits(self) -> Limits:
         """Of one quick query."""
@@ -234,12 +169,7 @@ class CasJobs(Application):
 
     async def serve(self, deployment: Deployment) -> None:
         """Answer requests until the process is told to stop."""
-        for name in ("asyncio", "tornado"):
-            # Otherwise they write past our log, and past what keeps tokens out of it.
-            logging.getLogger(name).parent = self.log
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = self.listen_for_stop()
         async with contextlib.AsyncExitStack() as stack:
             parts = self.make_parts(deployment)
             stack.callback(parts.store.close)
@@ -247,7 +177,7 @@ class CasJobs(Application):
             try:
                 await parts.workers.start()
             except RuntimeError as error:
-                raise CasJobsError(str(error)) from error
+                raise ServiceError(str(error)) from error
             stack.push_async_callback(parts.workers.stop)
             await parts.scheduler.start()
             stack.push_async_callback(parts.scheduler.stop)
@@ -263,12 +193,12 @@ class CasJobs(Application):
             )
             stack.push_async_callback(server.close_all_connections)
             # Between the two: whoever waits for a query that was ended is told so.
-            stack.push_async_callback(_answered, application.settings["running"])
+            stack.push_async_callback(answered, application.settings["running"])
             stack.push_async_callback(parts.quick.stop)
             auth.start()
             stack.push_async_callback(auth.stop)
             # Not before everything works: until then, clients had better be refused than wait.
-            server.add_sockets(_sockets(deployment))
+            server.add_sockets(sockets(deployment, self.service))
             stack.callback(server.stop)
             self.log.info(
                 "CasJobs listens on %s, public address %s/",
@@ -277,23 +207,8 @@ class CasJobs(Application):
             )
             url = make_url(self.store_url or "sqlite://")
             self.log.info("Queries are recorded in the %s database %s", url.get_backend_name(), url.database or "")
-            await stop.wait()
-            # Whatever hangs below here: the supervisor waits, and then kills without a word.
-            asyncio.get_running_loop().call_later(self.stop_seconds, self._leave)
+            await self.stopped(stop)
         self.log.info("CasJobs stopped.")
-
-    def _leave(self) -> None:
-        self.log.warning("Not everything has ended within %g seconds", self.stop_seconds)
-        logging.shutdown()
-        os._exit(0)
-
-
-def _sockets(deployment: Deployment) -> list[socket.socket]:
-    host, port = deployment.internal_host or "127.0.0.1", deployment.service_port("casjobs")
-    try:
-        return bind_sockets(port, host)
-    except OSError as error:
-        raise CasJobsError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
 
 
 async def _sweep(contexts: Contexts) -> None:
@@ -302,11 +217,6 @@ async def _sweep(contexts: Contexts) -> None:
         await asyncio.sleep(SWEEP_SECONDS)
         for context in contexts.all():
             await asyncio.to_thread(contexts.sweep, context.name)
-
-
-async def _answered(running: set[asyncio.Task[Any]]) -> None:
-    if running:
-        await asyncio.wait(running, timeout=GRACE)
 
 
 def make_application(deployment: Deployment, parts: Parts, auth: ServiceAuth) -> web.Application:

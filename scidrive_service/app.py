@@ -5,23 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import logging
-import os
-import signal
-import socket
-import sys
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy.exc import SQLAlchemyError
 from tornado import web
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
-from traitlets import Dict, Float, Integer, Unicode, default
-from traitlets.config import Application
+from traitlets import Dict, Float, Integer, Unicode
 
 from scidrive_service import pages, policy, webdav
 from scidrive_service.errors import FileError
@@ -33,17 +25,13 @@ from scidrive_service.handlers.public import NotFound
 from scidrive_service.store import Store
 from scidrive_service.tree import Tree
 from scidrive_service.uploads import Uploads
-from sciserver_auth.redaction import LOGGING_CONFIG
-from sciserver_common import service_config
-from sciserver_common.deployment import Deployment, DeploymentError
+from sciserver_common.deployment import Deployment
 from sciserver_common.handlers import auth_handlers
 from sciserver_common.hub_auth import ServiceAuth
 from sciserver_common.pages import routes as routes_of_page
 from sciserver_common.requests import DROPPED
 from sciserver_common.secrets import secret
-
-GRACE = 2.0
-"""Seconds that answers under way get to end when the service is stopped."""
+from sciserver_common.service_app import ServiceApplication, address, answered, cannot_listen, sockets
 
 IDLE_SECONDS = 300
 BODY_SECONDS = 60
@@ -61,11 +49,7 @@ pieces stay in it for the next ones, where to get them from the system anew woul
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
-class SciDriveError(Exception):
-    """The service cannot run; the text says what to do."""
-
-
-class SciDrive(Application):
+class SciDrive(ServiceApplication):
     """Files of people: SciDrive, the file service and WebDAV, over one storage.
 
     Its options live in the hub's configuration file, e.g. ``c.SciDrive.link_hours = 24``.
@@ -75,12 +59,10 @@ class SciDrive(Application):
     description = Unicode("Run SciDrive and the file service of a SciServer deployment in the foreground.")
     classes = [ServiceAuth]
 
-    config_file = Unicode(
-        "",
-        help="""
-        Configuration file to read: the hub's own, whose ``c.SciDrive`` section is used. Without one the defaults hold.
-        """,
-    ).tag(config=True)
+    service = "scidrive"
+    refusals = (*ServiceApplication.refusals, policy.PolicyError, FileError)
+    umask = 0o022
+    loggers = (*ServiceApplication.loggers, "scidrive_service", "scidrive")
 
     store_url = Unicode(
         "",
@@ -183,50 +165,9 @@ class SciDrive(Application):
         64, min=1, help="""Threads of WebDAV. A transfer needs one for as long as it lasts."""
     ).tag(config=True)
 
-    stop_seconds = Float(
-        20.0,
-        min=1.0,
-        help="""Seconds after which the service ends when it was told to, whether its parts have ended or not.""",
-    ).tag(config=True)
-
-    log_format = Unicode("[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
-
-    aliases = {"config": "SciDrive.config_file", "log-level": "Application.log_level"}
-    flags = {}
-
-    @default("log_level")
-    def _log_level(self) -> int:
-        return logging.INFO
-
-    @default("logging_config")
-    def _redact_logs(self) -> dict[str, Any]:
-        return LOGGING_CONFIG
-
-    def read_config(self, config_file: str) -> None:
-        """Read the options from the hub's configuration file.
-
-        Raises
-        ------
-        SciDriveError
-            The file is not there, or it fails.
-        """
-        service_config.read_config(self, config_file, SciDriveError)
-
     def start(self) -> None:
-        """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
-        os.umask(0o022)
         _spare_memory()
-        logging.captureWarnings(True)
-        try:
-            self.read_config(self.config_file)
-            asyncio.run(self.serve(Deployment.load()))
-        except (SciDriveError, DeploymentError, policy.PolicyError, FileError) as error:
-            self.log.debug("Cannot run", exc_info=True)
-            sys.exit(f"scidrive: {error}")
-        except SQLAlchemyError as error:
-            # The text of some drivers' errors repeats the URL with its password; the class name never does.
-            self.log.debug("Database error", exc_info=True)
-            sys.exit(f"scidrive: the database cannot be used ({type(error).__name__}). Check SciDrive.store_url.")
+        super().start()
 
     def make_files(self, deployment: Deployment) -> Files:
         """Everybody's files.
@@ -273,12 +214,7 @@ class SciDrive(Application):
 
     async def serve(self, deployment: Deployment) -> None:
         """Answer requests until the process is told to stop."""
-        for name in ("asyncio", "tornado", "scidrive_service", "scidrive"):
-            # Otherwise they write past our log, and past what keeps tokens out of it.
-            logging.getLogger(name).parent = self.log
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        stop = self.listen_for_stop()
         async with contextlib.AsyncExitStack() as stack:
             files = await asyncio.to_thread(self.make_files, deployment)
             stack.callback(files.close)
@@ -297,7 +233,7 @@ class SciDrive(Application):
                 chunk_size=CHUNK,
             )
             stack.push_async_callback(server.close_all_connections)
-            stack.push_async_callback(_answered, application.settings["running"])
+            stack.push_async_callback(answered, application.settings["running"])
             auth.start()
             stack.push_async_callback(auth.stop)
             dav = self._webdav(deployment, files, auth)
@@ -305,9 +241,9 @@ class SciDrive(Application):
             try:
                 dav.start()
             except OSError as error:
-                raise _cannot_listen(*_address(deployment, "dav"), error) from error
+                raise cannot_listen(deployment, "dav", error) from error
             # Not before everything works: until then, clients had better be refused than wait.
-            server.add_sockets(_sockets(deployment))
+            server.add_sockets(sockets(deployment, self.service))
             stack.callback(server.stop)
             self.log.info(
                 "SciDrive listens on %s, and for WebDAV on %s, public address %s/",
@@ -315,9 +251,7 @@ class SciDrive(Application):
                 deployment.internal_origin("dav"),
                 deployment.service_url("scidrive"),
             )
-            await stop.wait()
-            # Whatever hangs below here: the supervisor waits, and then kills without a word.
-            loop.call_later(self.stop_seconds, self._leave)
+            await self.stopped(stop)
         self.log.info("SciDrive stopped.")
 
     def _webdav(self, deployment: Deployment, files: Files, auth: ServiceAuth) -> webdav.Server:
@@ -334,7 +268,7 @@ class SciDrive(Application):
             deployment.service_prefix("scidrive") + "dav",
             hosts=[urlsplit(deployment.public_url).netloc, urlsplit(deployment.internal_origin("scidrive")).netloc],
         )
-        host, port = _address(deployment, "dav")
+        host, port = address(deployment, "dav")
         return webdav.Server(door, host, port, threads=self.webdav_threads)
 
     async def _sweep(self, parts: Parts) -> None:
@@ -348,38 +282,12 @@ class SciDrive(Application):
                     self.log.exception("Files that are too old could not be removed")
             await asyncio.sleep(self.sweep_seconds)
 
-    def _leave(self) -> None:
-        self.log.warning("Not everything has ended within %g seconds", self.stop_seconds)
-        logging.shutdown()
-        os._exit(0)
-
 
 def _spare_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # glibc's
         for option, value in ((_M_ARENA_MAX, ARENAS), (_M_MMAP_THRESHOLD, LARGE), (_M_TRIM_THRESHOLD, LARGE)):
             mallopt(option, value)
-
-
-def _address(deployment: Deployment, name: str) -> tuple[str, int]:
-    return deployment.internal_host or "127.0.0.1", deployment.service_port(name)
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> SciDriveError:
-    return SciDriveError(f"{host}:{port} cannot be listened on: {error.strerror or error}")
-
-
-def _sockets(deployment: Deployment) -> list[socket.socket]:
-    host, port = _address(deployment, "scidrive")
-    try:
-        return bind_sockets(port, host)
-    except OSError as error:
-        raise _cannot_listen(host, port, error) from error
-
-
-async def _answered(running: set[asyncio.Task[Any]]) -> None:
-    if running:
-        await asyncio.wait(running, timeout=GRACE)
 
 
 def make_application(deployment: Deployment, parts: Parts, auth: ServiceAuth) -> web.Application:

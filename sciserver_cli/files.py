@@ -33,9 +33,10 @@ def files_forget(options: argparse.Namespace) -> Result:
     # Imported where it is used: other commands need not wait for the database's libraries.
     from sqlalchemy.exc import SQLAlchemyError
 
-    from scidrive_service.app import SciDrive, SciDriveError
+    from scidrive_service.app import SciDrive
     from scidrive_service.errors import FileError
     from scidrive_service.policy import PolicyError
+    from sciserver_common.service_app import ServiceError
 
     deployment = Deployment.load(getattr(options, "home", None))
     if not deployment.scidrive_dir.is_dir():
@@ -47,7 +48,7 @@ def files_forget(options: argparse.Namespace) -> Result:
         files = application.make_files(deployment)
         aside = [str(path) for path in files.forget(options.name)]
         files.close()
-    except (SciDriveError, PolicyError, FileError, OSError) as error:
+    except (ServiceError, PolicyError, FileError, OSError) as error:
         raise OperatorError(str(error)) from error
     except SQLAlchemyError as error:
         raise OperatorError(f"The database of volumes cannot be used ({type(error).__name__}).") from error

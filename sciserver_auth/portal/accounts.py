@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sciserver_auth.names import PORTAL_NAME_RULE, is_portal_name
 from sciserver_auth.portal.app import Portal
-from sciserver_auth.portal.settings import PortalError
 from sciserver_common.deployment import Deployment
+from sciserver_common.service_app import ServiceError
 
 
 class AccountError(Exception):
@@ -153,7 +153,7 @@ def _database(deployment: Deployment, config_file: str | None) -> Iterator[Porta
         site = portal.prepare(deployment)
         with site.app_context(), Backend.instance.session():
             yield portal
-    except PortalError as error:
+    except ServiceError as error:
         raise AccountError(str(error)) from error
     except SQLAlchemyError as error:
         raise AccountError(

@@ -5,31 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 from flask import Flask
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
-from traitlets import Bool, CaselessStrEnum, Integer, List, TraitError, Tuple, Unicode, default, validate
-from traitlets.config import Application
+from traitlets import Bool, CaselessStrEnum, Integer, List, TraitError, Tuple, Unicode, validate
 
 from sciserver_auth.portal.limits import Limits
 from sciserver_auth.portal.server import WSGIApp, serving
-from sciserver_auth.portal.settings import PortalError
-from sciserver_auth.redaction import LOGGING_CONFIG, Redaction
-from sciserver_common import service_config
-from sciserver_common.deployment import Deployment, DeploymentError
+from sciserver_auth.redaction import Redaction
+from sciserver_common.deployment import Deployment
 from sciserver_common.hub_auth import ServiceAuth
+from sciserver_common.service_app import ServiceApplication
 
 CLEANING_INTERVAL = 6 * 3600
 
 
-class Portal(Application):
+class Portal(ServiceApplication):
     """The embedded identity provider: accounts, groups and sign-in.
 
     Its options live in the hub's configuration file, e.g. ``c.Portal.registration = False``.
@@ -38,12 +33,8 @@ class Portal(Application):
     name = Unicode("sciserver-portal")
     description = Unicode("Run the identity provider of a SciServer deployment in the foreground.")
 
-    config_file = Unicode(
-        "",
-        help="""
-        Configuration file to read: the hub's own, whose ``c.Portal`` section is used. Without one the defaults hold.
-        """,
-    ).tag(config=True)
+    service = "portal"
+    database_option = "database_url"
 
     identity_provider = Bool(
         True,
@@ -196,16 +187,6 @@ class Portal(Application):
         config=True
     )
 
-    log_level = logging.INFO
-    log_format = Unicode("[%(levelname)1.1s %(asctime)s %(name)s] %(message)s")
-
-    aliases = {"config": "Portal.config_file", "log-level": "Application.log_level"}
-    flags = {}
-
-    @default("logging_config")
-    def _redact_logs(self) -> dict[str, Any]:
-        return LOGGING_CONFIG
-
     @validate("trusted_proxies")
     def _check_trusted_proxies(self, proposal: Any) -> list[str]:
         for value in proposal["value"]:
@@ -220,32 +201,6 @@ class Portal(Application):
         if not proposal["value"].strip():
             raise TraitError("Portal.admin_group is empty: name a group, e.g. 'admin'.")
         return str(proposal["value"])
-
-    def read_config(self, config_file: str | None) -> None:
-        """Read the options from the hub's configuration file.
-
-        Raises
-        ------
-        PortalError
-            The file is not there, or it fails.
-        """
-        service_config.read_config(self, config_file, PortalError)
-
-    def start(self) -> None:
-        """Serve until SIGTERM or SIGINT; exits with 1 and one clear line when that is not possible."""
-        os.umask(0o077)
-        logging.captureWarnings(True)
-        try:
-            self.read_config(self.config_file)
-            deployment = Deployment.load()
-            site = self.prepare(deployment) if self.identity_provider else None
-            asyncio.run(self.serve(site, deployment))
-        except (PortalError, DeploymentError) as error:
-            sys.exit(f"portal: {error}")
-        except SQLAlchemyError as error:
-            # The text of some drivers' errors repeats the URL with its password; the class name never does.
-            self.log.debug("Database error", exc_info=True)
-            sys.exit(f"portal: the database cannot be used ({type(error).__name__}). Check Portal.database_url.")
 
     def prepare(self, deployment: Deployment) -> Flask:
         """The identity provider on a database that is migrated and has what it needs.
@@ -265,15 +220,10 @@ class Portal(Application):
         provision(site, self, deployment)
         return site
 
-    async def serve(self, site: Flask | None, deployment: Deployment) -> None:
+    async def serve(self, deployment: Deployment) -> None:
         """Answer requests until the process is told to stop."""
-        for name in ("asyncio", "tornado"):
-            # Otherwise they write past our log, and past what keeps tokens out of it.
-            logging.getLogger(name).parent = self.log
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        site = self.prepare(deployment) if self.identity_provider else None
+        stop = self.listen_for_stop()
         async with contextlib.AsyncExitStack() as stack:
             hub = ServiceAuth.for_service(deployment, "portal", parent=self)
             await stack.enter_async_context(
@@ -293,7 +243,7 @@ class Portal(Application):
                 self.log.info("Accounts are in the %s database %s", database.get_backend_name(), database.database)
                 await stack.enter_async_context(self._cleaning(site))
                 await stack.enter_async_context(self._delivering(site, deployment))
-            await stop.wait()
+            await self.stopped(stop)
         self.log.info("Portal stopped.")
 
     def _settings(self, deployment: Deployment) -> dict[str, Any]:

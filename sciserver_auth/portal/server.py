@@ -15,16 +15,15 @@ from urllib.parse import urlsplit
 
 from tornado.escape import url_unescape
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.wsgi import WSGIContainer
 
 from sciserver_auth.portal import keystone, openapi
 from sciserver_auth.portal.handlers import DROPPED, Handler, log
 from sciserver_auth.portal.limits import LimitReachedError
-from sciserver_auth.portal.settings import PortalError
 from sciserver_common.deployment import Deployment
 from sciserver_common.sciscript import sciscript
+from sciserver_common.service_app import sockets
 
 # Checking a password keeps a thread busy for a tenth of a second: a few in parallel, but not the whole machine.
 THREADS = 8
@@ -244,15 +243,10 @@ async def serving(deployment: Deployment, pages: WSGIApp | None, **settings: Any
 
     Raises
     ------
-    PortalError
+    ServiceError
         The port is taken.
     """
-    host = deployment.internal_host or "127.0.0.1"
-    port = deployment.service_port("portal")
-    try:
-        sockets = bind_sockets(port, host)
-    except OSError as error:
-        raise PortalError(f"{host}:{port} cannot be listened on: {error.strerror or error}") from error
+    listening = sockets(deployment, "portal")
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="portal")
     application = make_application(deployment, pages, executor, **settings)
     server = HTTPServer(
@@ -261,7 +255,7 @@ async def serving(deployment: Deployment, pages: WSGIApp | None, **settings: Any
         body_timeout=BODY_TIMEOUT,
         idle_connection_timeout=IDLE_TIMEOUT,
     )
-    server.add_sockets(sockets)
+    server.add_sockets(listening)
     try:
         yield
     finally:

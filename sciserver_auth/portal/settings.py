@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from sciserver_auth.portal import THEME_DIR
 from sciserver_common.deployment import Deployment
 from sciserver_common.secrets import secret
+from sciserver_common.service_app import ServiceError
 
 if TYPE_CHECKING:
     from sciserver_auth.portal.app import Portal
@@ -39,7 +40,7 @@ OWN_FIELDS = [
 PASSWORD_ROUNDS = 210_000
 
 
-class PortalError(Exception):
+class PortalError(ServiceError):
     """The portal cannot do what was asked; the text is meant for the operator."""
 
 
