@@ -206,7 +206,7 @@ class CountedWriter:
     def commit(self) -> Entry:
         """Give the file its name; see `tree.Writer.commit`."""
         self._reservation.finishing()
-        if isinstance(self._inner, DatedWriter):
+        if self.modified is not None and isinstance(self._inner, DatedWriter):
             self._inner.modified = self.modified
         try:
             entry = self._inner.commit()

@@ -106,7 +106,7 @@ def put(request: Request, locks: Locks) -> Answer:
             raise _of_place(place, error) from error
         try:
             _copy(request.body, writer)
-            if isinstance(writer, DatedWriter):
+            if modified is not None and isinstance(writer, DatedWriter):
                 writer.modified = modified
             entry = writer.commit()
         except BaseException:
