@@ -88,11 +88,13 @@ class Inside:
         self.container.exec_run(["python3", "-c", script, *arguments], workdir=WORKSPACE, detach=True)
 
     def mounts(self) -> dict[str, bool]:
-        """Place below the workspace of each mount, and whether it can be written."""
+        """Place below the workspace of each user volume, and whether it can be written."""
         found = {}
         for mount in self.container.attrs["Mounts"]:
-            if mount["Destination"].startswith(f"{WORKSPACE}/"):
-                found[mount["Destination"].removeprefix(f"{WORKSPACE}/")] = mount["RW"]
+            place = mount["Destination"].removeprefix(f"{WORKSPACE}/")
+            # Data volumes have one name only.
+            if place != mount["Destination"] and "/" in place:
+                found[place] = mount["RW"]
         return found
 
     def settings(self) -> dict[str, str]:

@@ -19,13 +19,13 @@ from tests.support import Person, Platform
 
 pytestmark = pytest.mark.docker
 
-PLACE = "Storage/mallory/persistent"
+PLACE = "Storage/sybil/persistent"
 SECRET = "the secret of victor, 4711"
 
 
 @pytest.fixture(scope="module")
-def mallory(platform: Platform) -> Iterator[Person]:
-    person = platform.add_user("mallory")
+def sybil(platform: Platform) -> Iterator[Person]:
+    person = platform.add_user("sybil")
     person.sign_in()
     yield person
     if platform.answers() and person.model().get("servers"):
@@ -44,19 +44,19 @@ def victim(platform: Platform) -> Doors:
 
 
 @pytest.fixture(scope="module")
-def doors(platform: Platform, mallory: Person) -> Doors:
-    return Doors(platform, mallory)
+def doors(platform: Platform, sybil: Person) -> Doors:
+    return Doors(platform, sybil)
 
 
 @pytest.fixture(scope="module")
-def inside(platform: Platform, mallory: Person, engine: docker.DockerClient) -> Inside:
-    mallory.start(image="base")
-    return Inside(platform, engine, "mallory")
+def inside(platform: Platform, sybil: Person, engine: docker.DockerClient) -> Inside:
+    sybil.start(image="base")
+    return Inside(platform, engine, "sybil")
 
 
 @pytest.fixture
 def targets(platform: Platform) -> dict[str, str]:
-    """Where links lead, by their names: files, and folders that have them. Mallory knows the whole machine."""
+    """Where links lead, by their names: files, and folders that have them. Sybil knows the whole machine."""
     home = platform.deployment.home
     up = "../" * 20
     return {
@@ -90,7 +90,7 @@ BELOW = ["passwd", "etc/passwd", "diary.txt", "persistent/diary.txt", "victor/pe
 
 
 def is_outside(answer: requests.Response) -> bool:
-    """Whether an answer has something in it that is not mallory's."""
+    """Whether an answer has something in it that is not sybil's."""
     return any(text in answer.content for text in (b"root:x:0", SECRET.encode(), b"SQLite format", b"SCISERVER_"))
 
 
@@ -115,7 +115,7 @@ def nothing_of_others_changes(platform: Platform, victim: Doors) -> Iterator[Non
 
 @pytest.fixture
 def folder(inside: Inside, request: pytest.FixtureRequest) -> str:
-    """An empty folder of mallory's for one test."""
+    """An empty folder of sybil's for one test."""
     name = f"{PLACE}/{request.node.name.split('[')[0]}"
     inside.run("rm", "-rf", name)
     inside.run("mkdir", "-p", name)
@@ -186,7 +186,7 @@ def test_copies_of_a_tree_have_nothing_of_others(
     if door == "rest":
         body = {
             "destinationRootVolume": "Storage",
-            "destinationOwnerName": "mallory",
+            "destinationOwnerName": "sybil",
             "destinationUserVolume": "persistent",
             "destinationPath": "copy",
         }
@@ -222,7 +222,7 @@ def test_nothing_is_written_or_removed_through_links(
 def test_a_link_itself_may_be_replaced_and_removed(
     inside: Inside, doors: Doors, folder: str, targets: dict[str, str], door: str, method: str
 ) -> None:
-    # It is mallory's own; what it leads to stays as it is.
+    # It is sybil's own; what it leads to stays as it is.
     make_links(inside, folder, targets)
     for name in targets:
         data = b"planted" if method == "PUT" else None
@@ -291,7 +291,7 @@ def test_hard_links_show_only_what_a_container_may_read_itself(
     inside: Inside, doors: Doors, folder: str, platform: Platform
 ) -> None:
     # To another volume it is another mount; to what is not its own, the kernel refuses.
-    for source in ("Temporary/mallory/scratch/x", "/etc/passwd", "SciDrive/mallory/x"):
+    for source in ("Temporary/sybil/scratch/x", "/etc/passwd", "SciDrive/sybil/x"):
         inside.sh(f"touch {source}", check=False)
         told = inside.sh(f"ln {source} {folder}/hard", check=False)
         assert "cross-device" in told or "not permitted" in told, told
@@ -318,12 +318,12 @@ def test_setuid_and_owners_are_not_taken_over(inside: Inside, doors: Doors, fold
     inside.sh(f"cp /bin/sh {folder}/shell && chmod 4777 {folder}/shell")
     body = {
         "destinationRootVolume": "SciDrive",
-        "destinationOwnerName": "mallory",
+        "destinationOwnerName": "sybil",
         "destinationUserVolume": "shell",
         "destinationPath": "",
     }
     assert doors.rest("PUT", f"data/{folder}/shell?doCopy=True&replaceExisting=True", json=body).ok
-    status = (platform.deployment.volumes_dir / "SciDrive" / "mallory" / "shell").stat()
+    status = (platform.deployment.volumes_dir / "SciDrive" / "sybil" / "shell").stat()
     assert status.st_mode & 0o6000 == 0
     assert status.st_uid == 1000
 
@@ -410,8 +410,8 @@ import ctypes, os, sys, time
 os.chdir(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
 os.makedirs("swap", exist_ok=True)
-open("swap/diary.txt", "w").write("of mallory")
-open("swap/passwd", "w").write("of mallory")
+open("swap/diary.txt", "w").write("of sybil")
+open("swap/passwd", "w").write("of sybil")
 for name, target in (("out", sys.argv[2]),):
     if not os.path.lexists(name):
         os.symlink(target, name)
