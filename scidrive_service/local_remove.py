@@ -90,13 +90,16 @@ def discard(folder: int, name: bytes, root: int | None = None) -> None:
 
 def _empty_and_remove(folder: int, name: bytes) -> None:
     try:
-        top = _open(folder, name)
-        if top is not None:
-            try:
-                _empty(top)
-            finally:
-                os.close(top)
-        _unlink(folder, name)
+        for _ in range(_PASSES):
+            top = _open(folder, name)
+            if top is not None:
+                try:
+                    _empty(top)
+                finally:
+                    os.close(top)
+            # Not if a writer, which had opened the folder before it went, has put its file there just now.
+            if _unlink(folder, name):
+                return
     except FileNotFoundError:
         pass  # somebody else was faster
 
