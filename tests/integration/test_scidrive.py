@@ -250,6 +250,8 @@ def test_an_upload_in_parts_goes_on_after_the_service_was_killed(platform: Platf
 
 
 def test_doctor_knows_the_service(platform: Platform) -> None:
+    # The test before has killed it, and the supervisor calls it running after two seconds.
+    wait_until(lambda: platform.processes()["scidrive"]["state"] == "running", what="SciDrive runs")
     told = json.loads(platform.run("doctor", "--json", check=False).stdout)["checks"]
     checks = {check["name"]: check for check in told}
     assert checks["scidrive"]["ok"], checks
