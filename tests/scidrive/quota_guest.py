@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from scidrive_service.errors import FileError
 from scidrive_service.files import Files
 from tests.scidrive.files_support import ADA, directory, make, mine, put
 
-DISK = Path("/tmp/disk")
+# Not /tmp: the checkout, or its interpreter, may be there.
+SCRATCH = Path("/mnt")
+DISK = SCRATCH / "disk"
 
 
 def prepare(modules: Path) -> None:
@@ -25,8 +28,9 @@ def prepare(modules: Path) -> None:
     for name in ("quota_tree.ko", "quota_v2.ko"):
         file = os.open(modules / name, os.O_RDONLY)
         assert libc.syscall(313, file, b"", 0) == 0, ctypes.get_errno()  # finit_module
-    for command in (["-t", "proc", "proc", "/proc"], ["-t", "tmpfs", "tmpfs", "/tmp"]):
+    for command in (["-t", "proc", "proc", "/proc"], ["-t", "tmpfs", "tmpfs", SCRATCH]):
         subprocess.run(["mount", *command], check=True)
+    tempfile.tempdir = str(SCRATCH)
     DISK.mkdir()
     subprocess.run(["mount", "-t", "ext4", "-o", "prjquota", "/dev/ubda", DISK], check=True)
 
