@@ -89,12 +89,12 @@ _SKYDEMO = (
 
 _STRIPE82 = (
     "Real and simulated stars and galaxies of SDSS's stripe 82 (|dec| < 1.25 degrees, right ascensions 310 to 59), "
-    "each seen about 20 times in the years 1998 to 2007, under the names of tables, columns and functions that scripts "
-    "for SDSS's Stripe82 use. It is not SDSS's data. Real are the positions, proper motions and names of the bright "
-    "objects, derived their magnitudes. Simulated are the faint objects, from published number counts and colours, all "
-    "variable stars, the nights, and every measurement, with the errors that are given. DemoSource says what is true "
-    "of each object. Addresses of images (fGetUrlFitsCFrame) are made as SDSS's are, but SDSS has no images of these "
-    "runs."
+    "each seen about 20 times in the years 1998 to 2007, under the names of tables, columns and functions that "
+    "scripts for SDSS's Stripe82 use. It is not SDSS's data. Real are the positions, proper motions and names of the "
+    "bright objects, derived their magnitudes. Simulated are the faint objects, from published number counts and "
+    "colours, all variable stars, the nights, and every measurement, with the errors that are given. DemoSource says "
+    "what is true of each object. Addresses of images (fGetUrlFitsCFrame) are made as SDSS's are, but SDSS has no "
+    "images of these runs."
 )
 _STRIPE82_CITE = (
     "Models: Juric et al. 2008, ApJ 673, 864 (stars); Ivezic et al. 2019, ApJ 873, 111 (errors); Ivezic et al. 2005, "

@@ -205,7 +205,8 @@ def _make(contexts: Contexts, record: _Record, name: str, maker: _Maker) -> None
         shown = {} if context.loaded else {"public": True}
         rows = sum(table.rows or 0 for table in catalog.tables if table.kind == "table")
         entry = {"version": version(name, maker.full), "data": path.name, "rows": rows}
-        contexts.commit(replace(context, data=path.name, loaded=now, **shown, **asdict(about(name, maker.full))), catalog)  # type: ignore[arg-type]
+        said = asdict(about(name, maker.full))
+        contexts.commit(replace(context, data=path.name, loaded=now, **shown, **said), catalog)  # type: ignore[arg-type]
         record.write(name, entry)
 
 

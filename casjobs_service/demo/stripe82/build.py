@@ -48,10 +48,11 @@ def build(path: Path, objects: Objects, scale: int, threads: int) -> Catalog:
         How many times as many faint objects as in the small mode are simulated.
     """
     present = [name for name, number in CATALOGUES.items() if np.any(objects.source == number)]
+    cases = " ".join(f"WHEN {CATALOGUES[name]} THEN '{name}'" for name in present)
     words = {
         "stars": " and ".join(name for name in present if name != "OpenNGC"),
         "catalogues": ", ".join(present),
-        "catalogue": "CASE catalogue " + " ".join(f"WHEN {CATALOGUES[name]} THEN '{name}'" for name in present) + " END",
+        "catalogue": f"CASE catalogue {cases} END",
     }
     definitions = schema.read([_SCHEMA], words)
     relations = simulate(objects, scale)
@@ -190,7 +191,7 @@ def _fields(rows: _Rows, things: Population, nights: Runs) -> Columns:
     place = np.concatenate([index, np.tile(np.arange(FIELDS), 2)]) + 0.5
     ra = np.round(WEST + place * survey.FIELD_LENGTH, 3) % 360
     nothing = np.full(2 * FIELDS, np.nan)
-    columns = {"run": run, "strip": strip, "field": field, "ra": ra}
+    columns: Columns = {"run": run, "strip": strip, "field": field, "ra": ra}
     columns["fwhm"] = np.concatenate([nights.fwhm[night, index], nothing])
     columns["mjd"] = np.concatenate([nights.mjd(night, index)[2], nothing])
     for band, sky_ in zip(photometry.BANDS, nights.sky[:, night], strict=True):
@@ -201,7 +202,7 @@ def _fields(rows: _Rows, things: Population, nights: Runs) -> Columns:
     south = ((camcol - 1) * 2 + columns["strip"]) * height - survey.STRIPE_HEIGHT / 2
     field_id = survey.photo_id(columns["run"], camcol, columns["field"], np.zeros_like(camcol))
     order = np.argsort(field_id)
-    place = np.searchsorted(field_id[order], rows.field_id)
+    holder = np.searchsorted(field_id[order], rows.field_id)
     stars = things.is_star[rows.measured.thing]
     columns |= {
         "fieldid": field_id,
@@ -210,8 +211,8 @@ def _fields(rows: _Rows, things: Population, nights: Runs) -> Columns:
         "north": south + height,
     }
     return {name: values[order] for name, values in columns.items()} | {
-        "ntotal": np.bincount(place, minlength=len(order)),
-        "nstars": np.bincount(place, stars, len(order)).astype(int),
+        "ntotal": np.bincount(holder, minlength=len(order)),
+        "nstars": np.bincount(holder, stars, len(order)).astype(int),
     }
 
 
@@ -221,7 +222,7 @@ def _runs(nights: Runs) -> Columns:
         "strip": np.concatenate([(0, 1), nights.strip]),
         "mjd": np.concatenate([(np.nan, np.nan), np.floor(nights.start)]),
         "last": np.concatenate([(FIELDS, FIELDS), nights.count]) + survey.FIRST_FIELD - 1,
-        "west": np.concatenate([(WEST, WEST), WEST + nights.first * survey.FIELD_LENGTH]) % 360,
+        "west": np.concatenate([(WEST, WEST), np.round(WEST + nights.first * survey.FIELD_LENGTH, 2)]) % 360,
     }
 
 

@@ -113,7 +113,7 @@ def observe(things: Population, runs: Runs, random: np.random.Generator) -> Meas
     noise[1] = np.where(things.is_star[thing], noise[0], noise[1])
     psf, model = true * caught + noise[0] * psf_error, true + noise[1] * model_error
     ratio = np.maximum(psf[2] / psf_error[2], 1)
-    error = np.hypot(ASTROMETRY, np.hypot(seeing, radius) / 2.355 / ratio)
+    error = np.hypot(ASTROMETRY, seeing / 2.355 / ratio)
     ra, dec = _places(things, thing, mjd[2], error, random)
     strip, index = _fields(ra, dec)
     kept = (strip == runs.strip[run]) & (index >= runs.first[run]) & (index < runs.first[run] + runs.count[run])
@@ -142,9 +142,7 @@ def _changes(stars: variables.Variables, thing: Integers, mjd: Array) -> Array:
     one = thing[varies]
     for band in range(len(mjd)):
         phase = variables.phases(mjd[band, varies], stars.period[one], stars.epoch[one])
-        changes[band, varies] = variables.change(
-            stars.kind[one], phase, stars.amplitude[one], stars.second[one], band
-        )
+        changes[band, varies] = variables.change(stars.kind[one], phase, stars.amplitude[one], stars.second[one], band)
     return changes
 
 

@@ -120,9 +120,7 @@ def _real(objects: Objects) -> dict[str, npt.NDArray]:
     return {name: values[..., inside] for name, values in columns.items()}
 
 
-def _simulated(
-    ra: Array, dec: Array, magnitudes: Array, is_star: bool, **columns: Array
-) -> dict[str, npt.NDArray]:
+def _simulated(ra: Array, dec: Array, magnitudes: Array, is_star: bool, **columns: Array) -> dict[str, npt.NDArray]:
     count = len(ra)
     reddening = _reddening(ra, dec)
     extinction = np.array([photometry.EXTINCTION[band] for band in photometry.BANDS])
@@ -201,7 +199,7 @@ def _drawn(count: int, random: np.random.Generator) -> tuple[Array, Array, npt.N
     The model's numbers are worked out on a grid of right ascension, r-i and r, and a cell of it is drawn, then a place
     in the cell.
     """
-    steps = 11, 40, 60
+    steps = 44, 40, 60
     limits = (WEST, EAST), (0.05, 1.65), STAR_LIMITS
     edges = [np.linspace(*limit, step + 1) for limit, step in zip(limits, steps, strict=True)]
     ra, r_i, r = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")

@@ -30,7 +30,7 @@ FIELDS = int(np.ceil((EAST - WEST) / survey.FIELD_LENGTH))
 COADDED = (106, 206)
 """Numbers of the added up runs of the southern and the northern strip, as at SDSS."""
 _FIRST_RUN = 300
-_FIRST_NIGHT = 51050
+_FIRST_NIGHT = 50960
 _J2000 = 51544.5
 
 SKY = np.array([22.1, 21.8, 20.9, 20.2, 19.1])
@@ -86,7 +86,7 @@ class Runs:
         return DEPTH[:, None] - 2.5 * np.log10(seeing / SEEING) + 0.5 * (self.sky[:, number] - SKY[:, None])
 
 
-def sidereal_time(mjd: Array | float) -> Array:
+def sidereal_time(mjd: npt.ArrayLike) -> Array:
     """Mean sidereal time at Apache Point, degrees from 0 to 360, at a modified Julian date (UT)."""
     return np.asarray((280.46061837 + ROTATION * (np.asarray(mjd) - _J2000) + LONGITUDE) % 360)
 
@@ -96,11 +96,11 @@ def draw(random: np.random.Generator) -> Runs:
     # As far out as a run can be and still reach into the stripe; what is outside is not observed.
     reach = LENGTHS[1] / 2
     strips, west, east = [], [], []
-    for strip in (0, 1):
-        count = random.poisson(VISITS * (EAST - WEST + 2 * reach) / np.mean(LENGTHS))
-        size = random.uniform(*LENGTHS, count)
-        middle = random.uniform(WEST - reach, EAST + reach, count)
-        strips.append(np.full(count, strip))
+    for side in (0, 1):
+        number = random.poisson(VISITS * (EAST - WEST + 2 * reach) / np.mean(LENGTHS))
+        size = random.uniform(*LENGTHS, number)
+        middle = random.uniform(WEST - reach, EAST + reach, number)
+        strips.append(np.full(number, side))
         west.append(np.maximum(middle - size / 2, WEST))
         east.append(np.minimum(middle + size / 2, EAST))
     strip, begin, end = (np.concatenate(parts) for parts in (strips, west, east))
@@ -108,7 +108,7 @@ def draw(random: np.random.Generator) -> Runs:
     last = np.minimum(np.ceil((end - WEST) / survey.FIELD_LENGTH), FIELDS).astype(np.int64)
     seen = last - first > 10
     strip, first, last = strip[seen], first[seen], last[seen]
-    night = _nights(WEST + first * survey.FIELD_LENGTH, WEST + last * survey.FIELD_LENGTH, random)
+    night = _nights(first, last, random)
     order = np.argsort(night)
     strip, first, last, night = strip[order], first[order], last[order], night[order]
     wait = (WEST + first * survey.FIELD_LENGTH - sidereal_time(night)) % 360 / ROTATION
@@ -120,12 +120,15 @@ def draw(random: np.random.Generator) -> Runs:
     return Runs(run, strip, first, last - first, night + wait, brightness, np.round(width, 2))
 
 
-def _nights(west: Array, east: Array, random: np.random.Generator) -> npt.NDArray[np.int64]:
+def _nights(
+    first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], random: np.random.Generator
+) -> npt.NDArray[np.int64]:
     """A night for each run, in which all of it culminates in the dark; seven of ten in the last three years."""
     # The Sun's right ascension grows by a degree a day; 7 hours off the meridian it is well below the horizon.
+    west, east = WEST + first * survey.FIELD_LENGTH, WEST + last * survey.FIELD_LENGTH
     sun = random.uniform(east - 255, west - 105)
-    # Days after the New Year that is in the middle of the season.
-    day = ((sun - 280.46 + 180) % 360 - 180) / 360 * 365.2422
+    # Days after the New Year that is in the season, which begins in June.
+    day = ((sun - 280.46 + 240) % 360 - 240) / 360 * 365.2422
     weights = np.r_[np.full(7, 0.3 / 7), np.full(3, 0.7 / 3)]
     year = random.choice(np.arange(-1, 9), len(sun), p=weights)
     nights = np.floor(_J2000 + day + year * 365.2422).astype(np.int64)

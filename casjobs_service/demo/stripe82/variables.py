@@ -1,6 +1,6 @@
 """Variable stars: which of the simulated stars they are, and their brightness at any time.
 
-Two kinds, of about one in a hundred stars:
+Two kinds, together one in a hundred of the simulated stars:
 
 RR Lyrae
     Periods of 0.45 to 0.75 days, amplitudes in g of 0.5 to 1.2 magnitudes: a rise in a seventh of the period and a
@@ -28,6 +28,8 @@ CONSTANT, RR_LYRAE, ECLIPSING = range(len(KINDS))
 
 RR_LYRAE_RATIO = np.array([0.95, 1.0, 0.71, 0.56, 0.50])
 """Amplitude in u, g, r, i, z as a part of that in g, about that of Sesar et al. (2010, ApJ 708, 717)."""
+RR_LYRAE_LIMIT = 19.0
+"""Magnitude in r of the faintest, which are at the end of the Galaxy, 50 kpc from here."""
 _RR_LYRAE_COLOURS = np.array([1.15, 0.20, 0.08, 0.02])
 _RISE = 0.15
 _ECLIPSE = 0.06
@@ -64,11 +66,10 @@ def draw(
 ) -> Variables:
     """Make `FRACTION` of the objects that may vary variable; RR Lyrae stars get their colours in `magnitudes`."""
     count = len(may_vary)
-    chosen = random.choice(np.flatnonzero(may_vary), round(FRACTION * may_vary.sum()), replace=False)
-    half = len(chosen) // 2
+    half = round(FRACTION * may_vary.sum() / 2)
     kind = np.zeros(count, np.int16)
-    kind[chosen[:half]] = RR_LYRAE
-    kind[chosen[half:]] = ECLIPSING
+    kind[random.choice(np.flatnonzero(may_vary & (magnitudes[2] < RR_LYRAE_LIMIT)), half, replace=False)] = RR_LYRAE
+    kind[random.choice(np.flatnonzero(may_vary & (kind == CONSTANT)), half, replace=False)] = ECLIPSING
     pulsating, eclipsing = kind == RR_LYRAE, kind == ECLIPSING
     period = np.where(pulsating, random.uniform(0.45, 0.75, count), 10 ** random.uniform(-0.523, 0.699, count))
     amplitude = np.where(pulsating, random.uniform(0.5, 1.2, count), random.uniform(0.15, 0.7, count))
@@ -81,7 +82,7 @@ def draw(
         np.where(known, np.round(period, 6), np.nan),
         np.where(known, np.round(epoch, 5), np.nan),
         np.where(known, np.round(amplitude, 3), np.nan),
-        np.round(second, 3),
+        np.asarray(np.round(second, 3), float),
     )
 
 
