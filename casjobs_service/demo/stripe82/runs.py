@@ -124,9 +124,9 @@ def _nights(
     first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], random: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     """A night for each run, in which all of it culminates in the dark; seven of ten in the last three years."""
-    # The Sun's right ascension grows by a degree a day; 7 hours off the meridian it is well below the horizon.
+    # The Sun's right ascension grows by a degree a day; 8 hours off the meridian it is well below the horizon.
     west, east = WEST + first * survey.FIELD_LENGTH, WEST + last * survey.FIELD_LENGTH
-    sun = random.uniform(east - 255, west - 105)
+    sun = random.uniform(east - 240, west - 120)
     # Days after the New Year that is in the season, which begins in June.
     day = ((sun - 280.46 + 240) % 360 - 240) / 360 * 365.2422
     weights = np.r_[np.full(7, 0.3 / 7), np.full(3, 0.7 / 3)]
