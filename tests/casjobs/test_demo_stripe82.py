@@ -358,7 +358,8 @@ def test_means_of_matches(stripe: SimpleNamespace) -> None:
     off, spread = stripe.one(
         """SELECT max(3600 * sqrt((h.averageDec - m.d) ** 2 + ((h.averageRa - m.a + 180) % 360 - 180) ** 2)),
         max(abs(h.varDec - m.v)) FROM MatchHead h JOIN (
-        SELECT matchHead, avg(dec) AS d, 3600.0 ** 2 * var_pop(dec) AS v, avg(if(ra < 180, ra + 360, ra)) % 360 AS a FROM PhotoObjAll GROUP BY matchHead) m ON m.matchHead = h.objID"""
+        SELECT matchHead, avg(dec) AS d, 3600.0 ** 2 * var_pop(dec) AS v, avg(if(ra < 180, ra + 360, ra)) % 360 AS a
+        FROM PhotoObjAll GROUP BY matchHead) m ON m.matchHead = h.objID"""
     )
     assert off < 1e-4
     assert spread < 1e-4

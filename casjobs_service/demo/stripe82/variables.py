@@ -31,6 +31,8 @@ RR_LYRAE_RATIO = np.array([0.95, 1.0, 0.71, 0.56, 0.50])
 RR_LYRAE_LIMIT = 19.0
 """Magnitude in r of the faintest, which are at the end of the Galaxy, 50 kpc from here."""
 _RR_LYRAE_COLOURS = np.array([1.15, 0.20, 0.08, 0.02])
+_RR_LYRAE_SCATTER = np.array([0.04, 0.04, 0.02, 0.02])
+"""Colours u-g, g-r, r-i, i-z, and how much stars differ in them."""
 _RISE = 0.15
 _ECLIPSE = 0.06
 """Half of an eclipse as a part of the period, as the width of a Gaussian times 2.5."""
@@ -75,7 +77,7 @@ def draw(
     amplitude = np.where(pulsating, random.uniform(0.5, 1.2, count), random.uniform(0.15, 0.7, count))
     epoch = 51000 + random.random(count) * period
     second = np.where(eclipsing, random.uniform(0.2, 1.0, count), np.nan)
-    _colour(magnitudes, reddening, pulsating)
+    _colour(magnitudes, reddening, pulsating, random)
     known = kind != CONSTANT
     return Variables(
         kind,
@@ -86,11 +88,12 @@ def draw(
     )
 
 
-def _colour(magnitudes: Array, reddening: Array, chosen: npt.NDArray[np.bool_]) -> None:
-    u_g, g_r, r_i, i_z = _RR_LYRAE_COLOURS
-    from_r = np.array([g_r + u_g, g_r, 0.0, -r_i, -r_i - i_z])
+def _colour(magnitudes: Array, reddening: Array, chosen: npt.NDArray[np.bool_], random: np.random.Generator) -> None:
+    scatter = random.normal(0, 1, (4, int(chosen.sum()))) * _RR_LYRAE_SCATTER[:, None]
+    u_g, g_r, r_i, i_z = _RR_LYRAE_COLOURS[:, None] + scatter
+    from_r = np.array([g_r + u_g, g_r, np.zeros_like(g_r), -r_i, -r_i - i_z])
     extinction = np.array([photometry.EXTINCTION[band] for band in photometry.BANDS])
-    reddened = from_r[:, None] + (extinction - extinction[2])[:, None] * reddening[chosen]
+    reddened = from_r + (extinction - extinction[2])[:, None] * reddening[chosen]
     magnitudes[:, chosen] = np.round(magnitudes[2, chosen] + reddened, 3)
 
 
