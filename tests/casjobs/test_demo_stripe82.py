@@ -14,7 +14,7 @@ from astropy.time import Time
 
 from casjobs_service.contexts import Contexts
 from casjobs_service.demo import loading, objects, sky, sources
-from casjobs_service.demo.stripe82 import build, matching, variables
+from casjobs_service.demo.stripe82 import build, matching, population, variables
 from tests.casjobs.spatial_support import World
 
 BANDS = "ugriz"
@@ -363,6 +363,27 @@ def test_means_of_matches(stripe: SimpleNamespace) -> None:
     )
     assert off < 1e-4
     assert spread < 1e-4
+
+
+def test_stars_without_colours_of_their_own_are_in_the_stripe() -> None:
+    star = objects.Objects.of(
+        "Tycho-2",
+        np.array([7, 8]),
+        np.array(["Tycho-2 row 7", "Tycho-2 row 8"]),
+        ra=np.array([359.5, 10.0]),
+        dec=np.array([0.5, 20.0]),
+        v=np.array([11.0, 11.0]),
+        b_v=np.array([0.6, 0.6]),
+    )
+    small = objects.small_objects()
+    things = population.populate(objects.Objects.joined(small, star), 1, np.random.default_rng(1))
+    (row,) = np.flatnonzero(things.catalogue == objects.CATALOGUES["Tycho-2"])
+    assert things.name[row] == "Tycho-2 row 7"
+    # As other stars of that B-V: r by its relation, i and z from the mean V-I.
+    r, i, z = things.magnitudes[2:, row]
+    assert r == pytest.approx(11 - 0.42 * 0.6 + 0.11, abs=1e-3)
+    assert 0.05 < r - i < 0.25
+    assert -0.1 < i - z < 0.15
 
 
 def test_pairs_are_those_that_a_comparison_of_all_finds() -> None:

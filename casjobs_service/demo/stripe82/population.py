@@ -99,7 +99,10 @@ def populate(objects: Objects, scale: int, random: np.random.Generator) -> Popul
 def _real(objects: Objects) -> dict[str, npt.NDArray]:
     ra, dec = sky.rounded(objects.ra, objects.dec)
     ra = np.where(ra < 180, ra + 360, ra)
-    found = photometry.derive(objects.v, objects.b_v, objects.v_i, objects.measured_b_v, objects.measured_v_i)
+    # Tycho-2's stars have a usual B-V and no V-I, but a measurement needs all magnitudes.
+    usual = photometry.mean_relation(objects.b_v, objects.v_i, objects.b_v, 0.05)
+    v_i = np.where(np.isnan(objects.v_i), usual, objects.v_i)
+    found = photometry.derive(objects.v, objects.b_v, v_i, objects.measured_b_v, objects.measured_v_i)
     magnitudes = np.stack([found.values[band] for band in photometry.BANDS])
     inside = (ra >= WEST) & (ra < EAST) & (dec >= SOUTH) & (dec < NORTH) & np.isfinite(magnitudes).all(axis=0)
     is_star = objects.source != CATALOGUES["OpenNGC"]
