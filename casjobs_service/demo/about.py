@@ -87,6 +87,41 @@ _SKYDEMO = (
 )
 
 
+_STRIPE82 = (
+    "Real and simulated stars and galaxies of SDSS's stripe 82 (|dec| < 1.25 degrees, right ascensions 310 to 59), "
+    "each seen about 20 times in the years 1998 to 2007, under the names of tables, columns and functions that "
+    "scripts for SDSS's Stripe82 use. It is not SDSS's data. Real are the positions, proper motions and names of the "
+    "bright objects, derived their magnitudes. Simulated are the faint objects, from published number counts and "
+    "colours, all variable stars, the nights, and every measurement, with the errors that are given. DemoSource says "
+    "what is true of each object. Addresses of images (fGetUrlFitsCFrame) are made as SDSS's are, but SDSS has no "
+    "images of these runs."
+)
+_STRIPE82_CITE = (
+    "Models: Juric et al. 2008, ApJ 673, 864 (stars); Ivezic et al. 2019, ApJ 873, 111 (errors); Ivezic et al. 2005, "
+    "AJ 129, 1096 and Sesar et al. 2010, ApJ 708, 717 (RR Lyrae); Strateva et al. 2001, AJ 122, 1861 (galaxies); "
+    "Lupton et al. 1999, AJ 118, 1406 (magnitudes). Shape of the database: Abazajian et al. 2009, ApJS 182, 543"
+)
+
+
+def about(name: str, full: bool) -> About:
+    """What a context says, made with or without Gaia and Tycho-2."""
+    if name == "SkyDemo":
+        return skydemo(full)
+    return stripe82(full) if name == "Stripe82" else ABOUT[name]
+
+
+def stripe82(full: bool) -> About:
+    """What `Stripe82` says: it is made of the same real objects as `SkyDemo`."""
+    base = skydemo(full)
+    return About(
+        "Stripe82: light curves in the shape of SDSS, simulated",
+        _STRIPE82,
+        f"{base.source_text} The rest is simulated.",
+        base.rights,
+        f"{base.cite}. {_STRIPE82_CITE}",
+    )
+
+
 def skydemo(full: bool) -> About:
     """What `SkyDemo` says, made with or without Gaia and Tycho-2."""
     if full:

@@ -76,9 +76,10 @@ def _create(
     source = sources.get(definition.base, f'"{SOURCE if definition.kind == "table" else ""}{definition.base}"')
     fields = definition.fields
     if definition.kind == "table":
-        written = [one for one in fields if one.value or not mostly_unknown]
+        written = [one for one in fields if not one.computed and (one.value or not mostly_unknown)]
         columns = ", ".join(
-            f'"{one.column.name}" {one.column.type}' + ("" if one in written else " GENERATED ALWAYS AS (NULL)")
+            f'"{one.column.name}" {one.column.type}'
+            + ("" if one in written else f" GENERATED ALWAYS AS ({one.value or 'NULL'})")
             for one in fields
         )
         connection.execute(f"CREATE TABLE {name} ({columns})")

@@ -47,11 +47,20 @@ class SchemaError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column and DuckDB's SQL for its value; an empty value is NULL. `taken`: a column of another table as it is."""
+    """A column and DuckDB's SQL for its value; an empty value is NULL.
+
+    Attributes
+    ----------
+    taken
+        A column of another table as it is.
+    computed
+        Not stored: worked out from other columns of the table when it is read.
+    """
 
     column: Column
     value: str
     taken: bool = False
+    computed: bool = False
 
 
 @dataclass(slots=True)
@@ -144,7 +153,8 @@ def _fields(line: str, current: Definition, known: dict[str, Definition]) -> lis
     for name, letter in expand(names):
         ucd_here = ucd.replace("{B}", _BAND_UCD.get(letter, "em.opt"))
         column = Column(name, TYPES[type_], UNITS.get(unit, unit), ucd_here, description.replace("{b}", letter))
-        fields.append(Field(column, value.replace("{b}", letter)))
+        text = value.replace("{b}", letter)
+        fields.append(Field(column, text.removeprefix("="), computed=text.startswith("=")))
     return fields
 
 

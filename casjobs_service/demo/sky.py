@@ -58,7 +58,7 @@ def zones(dec: Array) -> npt.NDArray[np.int32]:
     return np.floor((dec + 90) / ZONE_HEIGHT).astype(np.int32)
 
 
-def at_epoch(ra: Array, dec: Array, pmra: Array, pmdec: Array, years: float) -> tuple[Array, Array]:
+def at_epoch(ra: Array, dec: Array, pmra: Array, pmdec: Array, years: Array | float) -> tuple[Array, Array]:
     """Positions in degrees after `years`, along the great circle of the proper motion.
 
     Proper motions are in mas per year, `pmra` includes cos(dec); where they are NaN the position stays.

@@ -7,6 +7,9 @@ from casjobs_service.dialect.functions_macro import Macro, columns
 SKYSERVER = "https://skyserver.sdss.org/dr16/en/"
 ARCHIVE = "https://data.sdss.org/sas/dr17/"
 
+SOFTENING = (1.4e-10, 0.9e-10, 1.2e-10, 1.8e-10, 7.4e-10)
+"""Of SDSS's asinh magnitudes in u, g, r, i, z (Lupton, Gunn and Szalay 1999)."""
+
 # Bits of an objID from the highest: 1 empty, 4 sky version, 11 rerun, 16 run, 3 camera column, 1 first field,
 # 12 field, 16 object.
 PHOTO_BITS = {
@@ -196,7 +199,7 @@ MACROS: tuple[Macro, ...] = (
         columns("mag FLOAT, band INTEGER"),
         "FLOAT",
         "Flux in nJy of an asinh magnitude; bands 0 to 4 are u, g, r, i, z",
-        # Softening parameters and zero point of SDSS's asinh magnitudes (Lupton, Gunn and Szalay 1999).
+        # 3630.78 Jy is the flux of magnitude 0 of SDSS's asinh magnitudes.
         "CAST(1e9 * 3630.78e0 * 2 * ss__softening(band_) * sinh("
         "(CASE WHEN mag_ < -99 THEN 1e0 ELSE mag_::DOUBLE END) / -1.0857362048e0"
         " - ln(ss__softening(band_))) AS FLOAT)",
@@ -216,8 +219,7 @@ MACROS: tuple[Macro, ...] = (
         columns("band INTEGER"),
         "DOUBLE",
         "Softening parameter of the asinh magnitudes of a band",
-        "CASE band_ WHEN 0 THEN 1.4e-10 WHEN 1 THEN 0.9e-10 WHEN 2 THEN 1.2e-10 WHEN 3 THEN 1.8e-10"
-        " WHEN 4 THEN 7.4e-10 END",
+        f"CASE band_ {' '.join(f'WHEN {band} THEN {value!r}' for band, value in enumerate(SOFTENING))} END",
         sdss=False,
     ),
     _frame_url(

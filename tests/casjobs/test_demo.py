@@ -48,12 +48,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         )
 
 
-def test_the_small_mode_makes_three_contexts_that_everybody_may_read(demo: SimpleNamespace) -> None:
-    assert demo.made == ["OpenNGC", "Hipparcos", "SkyDemo"]
-    assert len(demo.said) == 3
+def test_the_small_mode_makes_four_contexts_that_everybody_may_read(demo: SimpleNamespace) -> None:
+    assert demo.made == ["OpenNGC", "Hipparcos", "SkyDemo", "Stripe82"]
+    assert len(demo.said) == 4
     assert all(context.public for context in demo.contexts.all())
     size = sum(context.data_file.stat().st_size for context in demo.contexts.all())
-    assert size < 60e6
+    assert size < 120e6
 
 
 def test_counts_are_those_of_the_catalogues(demo: SimpleNamespace) -> None:
@@ -160,7 +160,10 @@ def test_spectra_belong_to_galaxies_and_to_plates(demo: SimpleNamespace) -> None
     assert plates == (16, 9_980, True)
 
 
-@pytest.mark.parametrize("table", ["SkyDemo.PhotoObjAll", "SkyDemo.SpecObjAll", "Hipparcos.stars", "OpenNGC.objects"])
+@pytest.mark.parametrize(
+    "table",
+    ["SkyDemo.PhotoObjAll", "SkyDemo.SpecObjAll", "Stripe82.PhotoObjAll", "Hipparcos.stars", "OpenNGC.objects"],
+)
 def test_rows_are_sorted_by_zone_and_right_ascension(demo: SimpleNamespace, table: str) -> None:
     columns = demo.columns(f"SELECT zoneID, ra, dec FROM {table} WHERE ra IS NOT NULL")  # noqa: S608 - our own texts
     zone, ra, dec = (np.asarray(columns[name]) for name in ("zoneID", "ra", "dec"))
@@ -273,6 +276,7 @@ def test_what_is_derived_says_so_and_what_is_empty_too(demo: SimpleNamespace) ->
         ("OpenNGC", "CC BY-SA 4.0", "OpenNGC"),
         ("Hipparcos", "citation", "van Leeuwen"),
         ("SkyDemo", "CC BY-SA 4.0", "Jester et al. 2005"),
+        ("Stripe82", "CC BY-SA 4.0", "Juric et al. 2008"),
     ],
 )
 def test_contexts_say_their_licence_source_and_citation(
@@ -284,17 +288,17 @@ def test_contexts_say_their_licence_source_and_citation(
     assert context.title
     assert context.source_text
     assert context.loaded
-    assert re.search("real", context.description)
+    assert re.search("real", context.description, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("name", loading.FULL)
 def test_each_context_of_either_mode_has_a_text_of_its_own(name: str) -> None:
-    from casjobs_service.demo.about import ABOUT, skydemo
+    from casjobs_service.demo.about import about
 
-    for about in [skydemo(False), skydemo(True)] if name == "SkyDemo" else [ABOUT[name]]:
-        assert min(map(len, (about.title, about.description, about.source_text, about.rights, about.cite))) > 15
+    for said in (about(name, False), about(name, True)):
+        assert min(map(len, (said.title, said.description, said.source_text, said.rights, said.cite))) > 15
         # Share-alike data keeps its licence also when it is mixed with others.
-        assert ("CC BY-SA 3.0 IGO" in about.rights) == ("Gaia DR3" in about.source_text)
+        assert ("CC BY-SA 3.0 IGO" in said.rights) == ("Gaia DR3" in said.source_text)
 
 
 def test_the_database_describes_itself(demo: SimpleNamespace) -> None:
