@@ -12,7 +12,7 @@ from sciserver_cli.contexts import open_contexts, progress
 from sciserver_cli.errors import OperatorError
 
 _DESCRIPTION = (
-    "Make the contexts of the demonstration data. `sciserver up` makes OpenNGC, Hipparcos and SkyDemo by itself. "
+    f"Make the contexts of the demonstration data. `sciserver up` makes {', '.join(loading.SMALL)} by itself. "
     "What is up to date is left as it is, and queries that run meanwhile see the old data to their end."
 )
 
@@ -27,7 +27,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--full",
         action="store_true",
         help="with Gaia DR3 to G = 10 and Tycho-2 (fetches 88 MB from Debian): the contexts Gaia10 and Tycho2, and "
-        "SkyDemo with two million stars",
+        "SkyDemo and the simulated contexts with more objects",
     )
     command.add_argument("--force", action="store_true", help="also what is up to date")
     command = data.add_parser(
@@ -56,7 +56,7 @@ def show(options: argparse.Namespace) -> dict[str, Any]:
     found = loading.states(open_contexts(options))
     lines = [f"{'NAME':<12}{'STATE':<10}{'MODE':<7}{'ROWS':>12}{'MB':>8}  LOADED"]
     for one in found:
-        mode = "" if not one.rows else "full" if one.full else "small" if one.name == "SkyDemo" else ""
+        mode = "" if not one.rows else "full" if one.full else "small" if one.name in loading.LARGER else ""
         numbers = f"{one.rows:>12}{one.bytes / 1e6:>8.1f}" if one.rows else " " * 20
         lines.append(f"{one.name:<12}{one.state:<10}{mode:<7}{numbers}  {one.loaded}".rstrip())
     return {"contexts": [vars(one) for one in found], "text": "\n".join(lines)}

@@ -19,14 +19,16 @@ from typing import Any
 
 from casjobs_service.catalog import Catalog
 from casjobs_service.contexts import ContextError, Contexts
-from casjobs_service.demo.about import ABOUT, skydemo
+from casjobs_service.demo.about import about
 from sciserver_common import atomic
 
 Say = Callable[[str], None]
 
-SMALL = ("OpenNGC", "Hipparcos", "SkyDemo")
+SMALL = ("OpenNGC", "Hipparcos", "SkyDemo", "FragData", "SimulationDB")
 """Contexts that `sciserver up` makes."""
 FULL = (*SMALL, "Gaia10", "Tycho2")
+LARGER = ("SkyDemo", "FragData", "SimulationDB")
+"""Contexts that have more in the full mode."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class State:
         ``current``, ``outdated`` (made by another version), ``missing``, ``removed`` (by the operator) or ``foreign``
         (a context of the operator's that has the name).
     full
-        Made with Gaia and Tycho-2.
+        Made in the full mode.
     """
 
     name: str
@@ -52,7 +54,7 @@ class State:
 
 def version(name: str, full: bool) -> str:
     """Digest of what the content of a context is made of: this package and those that hold the data."""
-    return f"{_digest()}-{'full' if full and name == 'SkyDemo' else 'small'}"
+    return f"{_digest()}-{'full' if full and name in LARGER else 'small'}"
 
 
 @cache
@@ -82,7 +84,7 @@ def load(contexts: Contexts, names: Sequence[str], full: bool, say: Say, force: 
     Parameters
     ----------
     full
-        With Gaia and Tycho-2: two contexts more, and `SkyDemo` made of them.
+        With Gaia and Tycho-2: two contexts more, and `LARGER` made of them.
     force
         Make them even if they are up to date.
 
@@ -109,7 +111,7 @@ def load(contexts: Contexts, names: Sequence[str], full: bool, say: Say, force: 
                 f"There is a context {name} that is not of the demonstration data. Remove it with `sciserver context "
                 f"remove {name}` if the demonstration's is to take its place."
             )
-        if state.state == "current" and (state.full or not full or name != "SkyDemo") and not force:
+        if state.state == "current" and (state.full or not full or name not in LARGER) and not force:
             continue
         maker = maker or _Maker(full, say)
         _make(contexts, record, name, maker)
@@ -199,12 +201,12 @@ def _make(contexts: Contexts, record: _Record, name: str, maker: _Maker) -> None
             path.unlink(missing_ok=True)
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
             raise
-        about = skydemo(maker.full) if name == "SkyDemo" else ABOUT[name]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         shown = {} if context.loaded else {"public": True}
         rows = sum(table.rows or 0 for table in catalog.tables if table.kind == "table")
         entry = {"version": version(name, maker.full), "data": path.name, "rows": rows}
-        contexts.commit(replace(context, data=path.name, loaded=now, **shown, **asdict(about)), catalog)  # type: ignore[arg-type]
+        said = asdict(about(name, maker.full))
+        contexts.commit(replace(context, data=path.name, loaded=now, **shown, **said), catalog)  # type: ignore[arg-type]
         record.write(name, entry)
 
 
@@ -229,6 +231,12 @@ class _Maker:
         from casjobs_service.demo import catalogues, objects, skydemo
 
         self.say(f"Making the demonstration data {name}")
+        if name in ("FragData", "SimulationDB"):
+            from casjobs_service.demo.fragdata import build as fragdata
+            from casjobs_service.demo.simulation import build as simulation
+
+            simulated = fragdata if name == "FragData" else simulation
+            return simulated.build(path, self.full, self.threads)
         if name == "SkyDemo":
             stars = objects.all_objects(self.tycho()) if self.full else objects.small_objects()
             return skydemo.build(path, stars, self.threads)

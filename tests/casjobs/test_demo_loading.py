@@ -82,7 +82,7 @@ def test_a_context_of_the_operator_is_never_touched(contexts: Contexts) -> None:
 def test_what_the_operator_removed_comes_back_only_when_asked_for(loaded: Contexts) -> None:
     loaded.remove("OpenNGC")
     assert _state(loaded) == "removed"
-    for name in ("Hipparcos", "SkyDemo"):
+    for name in set(loading.SMALL) - {"OpenNGC"}:
         loaded.create(name)
     assert loading.ensure_demo(loaded, print) == []
     assert loaded.get("OpenNGC") is None
