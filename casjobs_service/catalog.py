@@ -62,6 +62,26 @@ class Sky:
     zone_height: float = 30 / 3600
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How a table of places `x`, `y`, `z` in a periodic box is ordered, so that searches by place read little of it.
+
+    Attributes
+    ----------
+    key
+        Integer column by which the rows are sorted within a snapshot (column `snapnum`): the number of the cell along
+        Morton's curve, whose bits are those of the cell's place in x, y and z in turn, from the lowest.
+    side
+        Of the box, in the unit of the places, which lie between 0 and `side`.
+    bits
+        The box has 2**bits cells along each side.
+    """
+
+    key: str
+    side: float
+    bits: int
+
+
 @dataclass(slots=True)
 class Table:
     """A table or view."""
@@ -77,7 +97,9 @@ class Table:
     """Creation or last load, ISO 8601 in UTC; empty where not known."""
     sky: Sky | None = None
     schema: str = ""
-    """Schema in the engine, where it is not the engine's default (PostgreSQL, SQL Server, Trino)."""
+    """Schema in the engine, where it is not the engine's default (PostgreSQL, SQL Server, Trino). In our own engine
+    only a name that users may write before the table's."""
+    grid: Grid | None = None
 
     def column(self, name: str) -> Column | None:
         """By name, in any case."""
@@ -213,7 +235,10 @@ def _compact(value: dict[str, Any]) -> str:
 
 def _table(value: dict[str, Any]) -> Table:
     columns = [Column(*column) for column in value["columns"]]
-    return Table(**{**value, "columns": columns, "sky": Sky(**value["sky"]) if value["sky"] else None})
+    sky = Sky(**value["sky"]) if value["sky"] else None
+    # Catalogues of older versions have no grids.
+    grid = Grid(**value["grid"]) if value.get("grid") else None
+    return Table(**{**value, "columns": columns, "sky": sky, "grid": grid})
 
 
 def _function(value: dict[str, Any]) -> Function:

@@ -27,7 +27,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--full",
         action="store_true",
         help="with Gaia DR3 to G = 10 and Tycho-2 (fetches 88 MB from Debian): the contexts Gaia10 and Tycho2, and "
-        "SkyDemo and Stripe82 with more objects",
+        "SkyDemo and the simulated contexts with more objects",
     )
     command.add_argument("--force", action="store_true", help="also what is up to date")
     command = data.add_parser(

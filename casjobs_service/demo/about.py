@@ -75,6 +75,32 @@ ABOUT = {
         _TYCHO_RIGHTS,
         _TYCHO_CITE,
     ),
+    "FragData": About(
+        "FragData: fragments of an impact, simulated",
+        "A cube of basalt, 0.1 m wide, that an impact has broken: masses, velocities and moments of inertia of its "
+        "fragments, and the tetrahedra and vertices that they are made of. All of it is simulated, nothing is a real "
+        "measurement: grains of a Voronoi polycrystal, whose faces break by strengths drawn from Weibull's "
+        "distribution. Units are metres, kilograms and seconds.",
+        "A program of this package, casjobs_service/demo/fragdata",
+        "Made by this package's program; use it as you like.",
+        "Models: Weibull 1951, J. Appl. Mech. 18, 293 (strengths); Nakamura & Fujiwara 1991, Icarus 92, 132 "
+        "(velocities); Fujiwara et al. 1977, Icarus 31, 277 (masses in impact tests)",
+    ),
+    "SimulationDB": About(
+        "SimulationDB: dark haloes and their particles, simulated",
+        "A periodic box of 62.5 Mpc/h in the cosmology of the Millennium simulation: dark haloes with their merger "
+        "trees (mpahalotrees.mr, FOF, SubHalo) at 64 times, and the particles of the last one. Names of tables, "
+        "columns and functions are those of the Millennium and Indra databases, but it is not their data, nor real: "
+        "haloes are simulated, drawn from published relations, and no gravity was computed. "
+        "dbo.MillenniumParticles(63, dbo.Sphere::New(x, y, z, r).ToString()) gives the particles around a place. "
+        "Lengths are comoving, in Mpc/h, h = 0.73.",
+        "A program of this package, casjobs_service/demo/simulation, with formulas of the Python package colossus",
+        "Made by this package's program; use it as you like.",
+        "Relations: Diemer 2018, ApJS 239, 35 (colossus); Tinker et al. 2008, ApJ 688, 709 (masses); Tinker et al. "
+        "2010, ApJ 724, 878 (bias); Navarro, Frenk & White 1997, ApJ 490, 493 (profiles); Dutton & Maccio 2014, MNRAS "
+        "441, 3359 (concentrations); Fakhouri et al. 2010, MNRAS 406, 2267 (growth and mergers). Shape of the "
+        "database: Springel et al. 2005, Nature 435, 629; Lemson & Virgo Consortium 2006, arXiv:astro-ph/0608019",
+    ),
 }
 
 _SKYDEMO = (

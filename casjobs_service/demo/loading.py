@@ -24,10 +24,10 @@ from sciserver_common import atomic
 
 Say = Callable[[str], None]
 
-SMALL = ("OpenNGC", "Hipparcos", "SkyDemo", "Stripe82")
+SMALL = ("OpenNGC", "Hipparcos", "SkyDemo", "Stripe82", "FragData", "SimulationDB")
 """Contexts that `sciserver up` makes."""
 FULL = (*SMALL, "Gaia10", "Tycho2")
-LARGER = ("SkyDemo", "Stripe82")
+LARGER = ("SkyDemo", "Stripe82", "FragData", "SimulationDB")
 """Contexts that have more in the full mode."""
 
 
@@ -41,7 +41,7 @@ class State:
         ``current``, ``outdated`` (made by another version), ``missing``, ``removed`` (by the operator) or ``foreign``
         (a context of the operator's that has the name).
     full
-        Made with Gaia and Tycho-2.
+        Made in the full mode.
     """
 
     name: str
@@ -237,6 +237,8 @@ class _Maker:
     def make(self, name: str, path: Path) -> Catalog:
         # Late: who has everything loaded needs neither the engine nor the catalogues.
         from casjobs_service.demo import catalogues, skydemo
+        from casjobs_service.demo.fragdata import build as fragdata
+        from casjobs_service.demo.simulation import build as simulation
         from casjobs_service.demo.stripe82 import build as stripe82
 
         self.say(f"Making the demonstration data {name}")
@@ -244,6 +246,10 @@ class _Maker:
             return skydemo.build(path, self.objects(), self.threads)
         if name == "Stripe82":
             return stripe82.build(path, self.objects(), stripe82.FULL_SCALE if self.full else 1, self.threads)
+        if name == "FragData":
+            return fragdata.build(path, self.full, self.threads)
+        if name == "SimulationDB":
+            return simulation.build(path, self.full, self.threads)
         relations = {
             "OpenNGC": catalogues.openngc,
             "Hipparcos": catalogues.hipparcos,

@@ -33,6 +33,8 @@ UNITS = {
     "nmgy**-2": "'nmgy'**-2",
     "nmgy/arcsec2": "'nmgy'.arcsec**-2",
     "nmgy/ct": "'nmgy'/ct",
+    "Mpc/h": "Mpc.'littleh'**-1",
+    "1e10Msun/h": "10**10.solMass.'littleh'**-1",
 }
 
 _BAND_UCD = {"u": "em.opt.U", "g": "em.opt.B", "r": "em.opt.R", "i": "em.opt.I", "z": "em.opt.I"}

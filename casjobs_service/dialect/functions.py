@@ -16,6 +16,7 @@ from casjobs_service.dialect import (
     functions_cosmology,
     functions_flags,
     functions_photo,
+    functions_shapes,
     functions_sky,
     functions_tsql,
 )
@@ -25,7 +26,7 @@ from casjobs_service.dialect.source import literal_text
 
 __all__ = ["FUNCTIONS", "PREFIX", "REFUSED", "Macro", "catalog_functions", "constant", "prelude", "sdss_constants"]
 
-_MODULES = (functions_tsql, functions_flags, functions_photo, functions_sky, functions_cosmology)
+_MODULES = (functions_tsql, functions_flags, functions_photo, functions_sky, functions_cosmology, functions_shapes)
 
 FUNCTIONS: dict[str, Macro] = {macro.name.lower(): macro for module in _MODULES for macro in module.MACROS}
 """By name in lower case."""
@@ -79,10 +80,10 @@ def constant(name: str, arguments: Sequence[exp.Expr]) -> exp.Expr | None:
     return exp.Cast(this=literal, to=exp.DataType(this=kind))
 
 
-def catalog_functions() -> list[Function]:
-    """What the schema browser shows of SDSS's scalar functions."""
+def catalog_functions(boxed: bool = False) -> list[Function]:
+    """What the schema browser shows of SDSS's scalar functions, or (`boxed`) of those for places in a box."""
     return [
         Function(macro.name, "scalar", list(macro.parameters), macro.returns, [], macro.description)
         for macro in FUNCTIONS.values()
-        if macro.sdss
+        if (macro.boxed if boxed else macro.sdss)
     ]

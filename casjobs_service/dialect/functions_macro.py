@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from casjobs_service.catalog import Column
 
 PREFIX = "ss_"
+FAILING = "ss_failing: "
+"""Begins texts of `failing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Macro:
         Defaults, DuckDB expressions, of the last parameters, which may be left out or be ``DEFAULT``.
     sdss
         Belongs to SDSS's schema ``dbo`` (shown by the schema browser), rather than to the language.
+    boxed
+        Belongs to databases with places in a periodic box, see `casjobs_service.catalog.Grid`.
     """
 
     name: str
@@ -41,11 +45,12 @@ class Macro:
     needs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     sdss: bool = True
+    boxed: bool = False
 
     @property
     def call(self) -> str:
         """Name by which the engine knows it."""
-        return PREFIX + self.name.lower()
+        return PREFIX + self.name.lower().replace("::", "_")
 
     @property
     def sql(self) -> str:
@@ -76,3 +81,12 @@ def columns(text: str) -> tuple[Column, ...]:
         name, kind = part.split(" ", 1)
         found.append(Column(name, kind))
     return tuple(found)
+
+
+def failing(text: str) -> str:
+    """DuckDB's SQL of a number whose computation fails with a text, given as SQL.
+
+    Unlike ``error(…)`` it does not keep the engine from filtering rows before it computes: nobody waits for shapes of
+    haloes that are not asked for. `casjobs_service.worker.failures` shows the text alone.
+    """
+    return f"CAST('{FAILING}' || {text} AS DOUBLE)"

@@ -228,7 +228,7 @@ def call_type(node: exp.Anonymous, infer: Infer) -> Type:
 def known_functions(session: Session) -> list[str]:
     """Names of all functions that may be called, for hints."""
     names = [name.upper() for name in CALLS]
-    names += [macro.name for macro in functions.FUNCTIONS.values()]
+    names += [macro.name for macro in functions.FUNCTIONS.values() if not macro.boxed]
     catalog = session.databases.catalog(session.context)
     if catalog is not None:
         names += [function.name for function in catalog.functions if function.kind == "scalar"]
@@ -262,7 +262,7 @@ def _shipped(meaning: Meaning, node: exp.Anonymous, name: str, arguments: list[A
     lower = name.lower()
     if reason := functions.REFUSED.get(lower):
         raise meaning.fail(f"{name} is not supported.", node, reason)
-    if macro := functions.FUNCTIONS.get(lower):
+    if macro := _macro(meaning.session, node, lower):
         if not macro.accepts(len(arguments)):
             least = len(macro.parameters) - len(macro.optional)
             expected = str(least) if not macro.optional else f"{least} to {len(macro.parameters)}"
@@ -291,6 +291,15 @@ def _shipped(meaning: Meaning, node: exp.Anonymous, name: str, arguments: list[A
     raise meaning.fail(
         f"There is no function {name}.", node, did_you_mean(name, known_functions(meaning.session)), Kind.NAME
     )
+
+
+def _macro(session: Session, node: exp.Anonymous, name: str) -> functions.Macro | None:
+    """The macro of a function that the database has."""
+    macro = functions.FUNCTIONS.get(name)
+    if macro is None or not macro.boxed:
+        return macro
+    catalog = session.databases.catalog(node.meta.get("schema") or session.context)
+    return macro if catalog is not None and spatial.places_table(catalog) else None
 
 
 def _with_defaults(macro: functions.Macro, arguments: list[Any]) -> list[Any]:

@@ -154,18 +154,23 @@ def parts(session: Session, node: exp.Table) -> Parts:
     if temporary := temporary_name(this):
         return Parts(TEMP, "", temporary)
     schema, database = node.text("db"), node.text("catalog")
-    if database:
+    if database and not (schema.lower() in SCHEMAS and _is_schema(session, database)):
         return Parts(database, schema, this.name)
-    if not schema or schema.lower() in SCHEMAS or schema.lower() in METADATA:
-        return Parts("", schema, this.name)
-    catalog = session.databases.catalog(session.context)
-    if (
-        catalog is not None
-        and session.databases.catalog(plain_database(schema)) is None
-        and any(table.schema.lower() == schema.lower() for table in catalog.tables)
-    ):
+    # Of a context that holds what was several databases of SQL Server, ``old..t`` means what ``old.t`` does.
+    schema = database or schema
+    if not schema or schema.lower() in SCHEMAS or schema.lower() in METADATA or _is_schema(session, schema):
         return Parts("", schema, this.name)
     return Parts(schema, "", this.name)
+
+
+def _is_schema(session: Session, name: str) -> bool:
+    """There is no such database, and the context has tables in such a schema."""
+    catalog = session.databases.catalog(session.context)
+    return (
+        catalog is not None
+        and session.databases.catalog(plain_database(name)) is None
+        and any(table.schema.lower() == name.lower() for table in catalog.tables)
+    )
 
 
 def find_table(session: Session, node: exp.Table) -> Found:

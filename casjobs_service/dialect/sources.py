@@ -218,15 +218,15 @@ class Sources(ABC):
         if name.lower() in metadata.DOCUMENTS:
             self._documents(node, call, self.session.catalog(catalog or self.session.context, call), scope)
             return
-        function = spatial.table_function(name)
         context = self.session.catalog(catalog or self.session.context, call)
+        function = spatial.table_function(name, context)
         if function is None:
             function = next(
                 (item for item in context.functions if item.kind == "table" and item.name.lower() == name.lower()),
                 None,
             )
         if function is None:
-            known = [item.name for item in spatial.TABLE_FUNCTIONS.values()]
+            known = spatial.table_functions(context)
             known += [item.name for item in context.functions if item.kind == "table"]
             raise self.source.error(f"There is no table function {name}.", Kind.NAME, call, did_you_mean(name, known))
         outer = Scope(list(scope.relations), scope.outer, scope.ctes)

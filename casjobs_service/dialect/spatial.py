@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 from sqlglot import exp
 
 from casjobs_service.catalog import Catalog, Function, Table
+from casjobs_service.dialect import functions
 from casjobs_service.dialect.spatial_calls import scalar_call, table_call
 from casjobs_service.dialect.spatial_footprint import complete
 from casjobs_service.dialect.spatial_functions import REFUSED, SCALAR_FUNCTIONS, TABLE_FUNCTIONS
 from casjobs_service.dialect.spatial_joins import DISTANCES, rewrite_distances
-from casjobs_service.dialect.spatial_kinds import READS, Shape, choose
+from casjobs_service.dialect.spatial_kinds import READS, Shape, TableFunction, choose
+from casjobs_service.dialect.spatial_places import places_table
 from casjobs_service.dialect.spatial_procedures import PROCEDURES, procedure
 from casjobs_service.dialect.spatial_zones import are_few, rows_of
 from casjobs_service.errors import Kind, QueryError
@@ -36,10 +38,12 @@ __all__ = [
     "TABLE_FUNCTIONS",
     "catalog_functions",
     "may_be_spatial",
+    "places_table",
     "procedure",
     "rewrite_spatial",
     "scalar_function",
     "table_function",
+    "table_functions",
     "tables_read",
 ]
 
@@ -51,10 +55,23 @@ class Databases(Protocol):
         """The database's catalogue, by name in any case."""
 
 
-def table_function(name: str) -> Function | None:
-    """The table function `name` (any case, without database and schema), with its parameters and columns."""
+def table_function(name: str, catalog: Catalog) -> Function | None:
+    """The table function `name` (any case, without database and schema), with its parameters and columns.
+
+    None if there is none, or if it belongs to other databases than this one.
+    """
     found = TABLE_FUNCTIONS.get(name.lower())
-    return found.function if found else None
+    return found.function if found and _belongs(found, catalog) else None
+
+
+def table_functions(catalog: Catalog) -> list[str]:
+    """Names of the table functions that belong to a database, for hints."""
+    return [function.name for function in TABLE_FUNCTIONS.values() if _belongs(function, catalog)]
+
+
+def _belongs(function: TableFunction, catalog: Catalog) -> bool:
+    # SDSS's are known everywhere: where their tables are not, an error says which they need.
+    return function.shape is not Shape.PLACES or places_table(catalog) is not None
 
 
 def scalar_function(name: str) -> Function | None:
@@ -68,9 +85,10 @@ def catalog_functions(catalog: Catalog) -> list[Function]:
     found = [
         function.function
         for function in TABLE_FUNCTIONS.values()
-        if function.shape in (Shape.ROW, Shape.COVER)
-        or (complete(catalog) if function.shape is Shape.FOOTPRINT else choose(catalog, function.searched))
+        if function.shape in (Shape.ROW, Shape.COVER) or _finds(function, catalog)
     ]
+    if places_table(catalog) is not None:
+        found += functions.catalog_functions(boxed=True)
     for scalar in SCALAR_FUNCTIONS.values():
         searching = TABLE_FUNCTIONS.get(scalar.search.lower())
         searched = searching.searched if searching else scalar.lookup
@@ -78,6 +96,14 @@ def catalog_functions(catalog: Catalog) -> list[Function]:
         if whole and any(catalog.table(item.table) for item in searched):
             found.append(scalar.function)
     return found
+
+
+def _finds(function: TableFunction, catalog: Catalog) -> bool:
+    if function.shape is Shape.FOOTPRINT:
+        return complete(catalog)
+    if function.shape is Shape.PLACES:
+        return places_table(catalog) is not None
+    return choose(catalog, function.searched) is not None
 
 
 def may_be_spatial(tree: exp.Expr) -> bool:

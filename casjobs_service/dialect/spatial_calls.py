@@ -13,6 +13,7 @@ from casjobs_service.dialect.spatial_cover import cover_call
 from casjobs_service.dialect.spatial_footprint import footprint
 from casjobs_service.dialect.spatial_functions import TABLE_FUNCTIONS
 from casjobs_service.dialect.spatial_kinds import READS, Choice, ScalarFunction, Searched, Shape, TableFunction, choose
+from casjobs_service.dialect.spatial_places import places
 from casjobs_service.dialect.spatial_zones import (
     OBJECTS,
     Place,
@@ -56,6 +57,8 @@ def table_call(function: TableFunction, arguments: Sequence[exp.Expr], catalog: 
         return cover_call(function, arguments)
     if function.shape is Shape.FOOTPRINT:
         return footprint(function, given, catalog)
+    if function.shape is Shape.PLACES:
+        return places(function, given, catalog)
     choice = _choice(function.name, function.searched, catalog)
     if function.shape is Shape.BOX:
         return _rectangle(function, given, choice, catalog)

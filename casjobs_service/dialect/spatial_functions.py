@@ -5,6 +5,7 @@ from __future__ import annotations
 from casjobs_service.catalog import Column
 from casjobs_service.dialect.functions_macro import columns
 from casjobs_service.dialect.spatial_kinds import ScalarFunction, Searched, Shape, TableFunction
+from casjobs_service.dialect.spatial_places import PARTICLES
 from casjobs_service.dialect.spatial_rows import ROWS
 
 _PRIMARY = (Searched("PhotoPrimary"), Searched("PhotoObjAll", "mode"), Searched("PhotoObj", "mode"))
@@ -153,6 +154,7 @@ _FUNCTIONS: tuple[TableFunction, ...] = (
         "POLYGON, if a position in degrees is within the survey or within r + 7.85 arc minutes of it; no row, if not",
         (Searched("HalfSpace"),),
     ),
+    PARTICLES,
     *ROWS,
 )
 

@@ -26,6 +26,8 @@ class Shape(enum.Enum):
     """Ranges of the mesh that contain a region."""
     FOOTPRINT = "footprint"
     """A row if a position is within the survey."""
+    PLACES = "places"
+    """Within a shape in a periodic box."""
 
 
 @dataclass(frozen=True, slots=True)

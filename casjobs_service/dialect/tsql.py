@@ -36,6 +36,10 @@ class Tokenizer(tsql.TSQL.Tokenizer):
     COMMANDS: ClassVar[set[TokenType]] = set()
 
 
+SHAPES = ("sphere", "box")
+"""Types with a method New that we know, in lower case."""
+
+
 class Parser(TSQLParser):
     """SQL Server's precedence, and places in the user's text for every node."""
 
@@ -57,6 +61,26 @@ class Parser(TSQLParser):
         TokenType.PIPE: exp.BitwiseOr,
         TokenType.CARET: exp.BitwiseXor,
     }
+
+    COLUMN_OPERATORS: ClassVar[dict[TokenType, Any]] = {
+        **TSQLParser.COLUMN_OPERATORS,
+        TokenType.DCOLON: lambda self, this, to: self._static_call(this, to),
+    }
+
+    def _static_call(self, this: exp.Expr, to: exp.Expr) -> exp.Expr:
+        """``dbo.Sphere::New(…).ToString()`` as a call of a function ``Sphere::New``: shapes are texts here."""
+        *before, kind = this.flatten() if isinstance(this, exp.Dot) else [this]
+        if not isinstance(to, exp.Anonymous) or kind.name.lower() not in SHAPES:
+            plain: Any = TSQLParser.COLUMN_OPERATORS[TokenType.DCOLON]
+            return plain(self, this, to)
+        call = exp.Anonymous(this=f"{kind.name}::{to.name}", expressions=to.expressions)
+        call.meta.update((before or [kind])[0].meta)
+        if before and before[0].name.lower() != "dbo":
+            call.meta["schema"] = before[0].name
+        # Read here: sqlglot would take what stands before a method for names, arguments and all.
+        if self._match(TokenType.DOT) and not self._match_text_seq("TOSTRING", "(", ")"):
+            self.raise_error(f"The only method of a {kind.name} is ToString()")
+        return call
 
     def _parse_parameter(self) -> exp.Parameter:
         at = self._prev

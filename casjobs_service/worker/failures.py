@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from casjobs_service.dialect import locate
+from casjobs_service.dialect.functions_macro import FAILING
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.plan import Statement
@@ -17,6 +18,9 @@ _PATH = re.compile(r"[\"']?(?<![\w.)/])(?:/[\w.-]+){2,}[\"']?")
 _PREFIX = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
 _LINE = re.compile(r"\n\s*\nLINE \d+:.*", re.DOTALL)
 """DuckDB shows the translated text with a mark; the user has written another one."""
+
+_FAILING = re.compile(f"Could not convert string '{FAILING}(.*)' to DOUBLE", re.DOTALL)
+"""A text of our own, see `functions_macro.failing`."""
 
 _THROUGH_ARROW = re.compile(r"(?:Unknown error: )?([A-Z][A-Za-z ]*) Error: ")
 
@@ -101,7 +105,7 @@ def located(error: Exception, statement: Statement, limits: Limits) -> Exception
     if isinstance(error, duckdb.Error):
         plain = explained(error, limits)
         if plain.kind in _ENGINES_OWN:
-            found = locate(_PATH.sub("a file", str(error)), statement)
+            found = locate(_PATH.sub("a file", _own_words(str(error))), statement)
             # It knows the words, the class of the exception knows the kind.
             error = replace(found, kind=plain.kind if found.kind is Kind.DATA else found.kind)
         else:
@@ -112,4 +116,8 @@ def located(error: Exception, statement: Statement, limits: Limits) -> Exception
 
 
 def _readable(text: str) -> str:
-    return _PATH.sub("a file", _PREFIX.sub("", _LINE.sub("", text))).strip()
+    return _PATH.sub("a file", _PREFIX.sub("", _LINE.sub("", _own_words(text)))).strip()
+
+
+def _own_words(text: str) -> str:
+    return _FAILING.sub(r"\1", text)

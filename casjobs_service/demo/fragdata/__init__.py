@@ -1,0 +1,1 @@
+"""Making of `FragData`: fragments of a body that an impact has broken."""
