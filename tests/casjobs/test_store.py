@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,30 +21,17 @@ from casjobs_service.database import MIGRATIONS
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.models import Base, Job, JobKind, Status, now
 from casjobs_service.store import Store, StoreError
-from tests.casjobs.engines_support import OWNER, PostgreSQL
+from tests.casjobs.engines_support import PostgreSQL
 
 ME, OTHER = "me", "other"
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    yield server
-    server.remove()
-
-
-def postgresql_url(server: PostgreSQL) -> str:
-    """URL of an empty database."""
-    name = f"d{uuid.uuid4().hex}"
-    server.sql(f"CREATE DATABASE {name}")
-    return f"postgresql://{OWNER}@/{name}?host={server.home}&port={server.port}"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('store')}/casjobs.sqlite"
-    return postgresql_url(request.getfixturevalue("postgresql"))
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.empty_database()
 
 
 @pytest.fixture
@@ -131,7 +117,7 @@ async def test_parameters_are_kept_as_they_are(store: Store) -> None:
 
 
 async def test_two_services_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:
-    url = postgresql_url(postgresql)
+    url = postgresql.empty_database()
     for store in await asyncio.gather(*(asyncio.to_thread(Store, url) for _ in range(4))):
         store.close()
 
@@ -438,7 +424,7 @@ async def test_a_full_disk_is_said_clearly_and_passes(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_was_killed_is_used_again_when_it_is_back(postgresql: PostgreSQL) -> None:
-    store = Store(postgresql_url(postgresql))
+    store = Store(postgresql.empty_database())
     user = await store.user("ada")
     job = await add(store, user.id)
     postgresql.kill()
