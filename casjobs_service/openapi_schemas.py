@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from casjobs_service.parameters import MOST
+from sciserver_common.openapi import TEXT, array
 
-TEXT: dict[str, Any] = {"type": "string"}
 BOOLEAN: dict[str, Any] = {"type": "boolean"}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 SECONDS: dict[str, Any] = {"type": "number", "minimum": 0}
@@ -20,14 +20,6 @@ def _or_none(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _object(_optional: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": sorted(properties), "properties": properties | (_optional or {})}
-
-
-def _reference(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _array(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
 
 
 COLUMN = _object(Name=TEXT, Type=TEXT, Unit=TEXT, UCD=TEXT, Description=TEXT)
@@ -96,7 +88,7 @@ SCHEMAS: dict[str, Any] = {
         ResultDays=SECONDS,
     ),
     "Queues": _object(
-        Queues=_array(_object(Name=TEXT, Minutes=SECONDS)),
+        Queues=array(_object(Name=TEXT, Minutes=SECONDS)),
         Waiting=COUNT,
         Running=COUNT,
         Users=COUNT | {"description": "Who have jobs that wait or run."},
@@ -104,7 +96,7 @@ SCHEMAS: dict[str, Any] = {
         AtOncePerUser=COUNT,
         ResultDays=SECONDS,
         Quick=_object(Seconds=SECONDS, AtOnce=COUNT, AtOncePerUser=COUNT),
-        Yours=_array(_object({"Reason": TEXT}, JobID=COUNT, Status=COUNT, Position=PLACE)),
+        Yours=array(_object({"Reason": TEXT}, JobID=COUNT, Status=COUNT, Position=PLACE)),
     ),
     "Context": _object(
         Name=TEXT,
@@ -121,13 +113,13 @@ SCHEMAS: dict[str, Any] = {
         LongSeconds=SECONDS,
     ),
     "Table": _object(**TABLE),
-    "TableDetails": _object(**TABLE, Columns=_array(COLUMN)),
+    "TableDetails": _object(**TABLE, Columns=array(COLUMN)),
     "Function": _object(
         Name=TEXT,
         Kind={"enum": ["scalar", "table"]},
-        Parameters=_array(COLUMN),
+        Parameters=array(COLUMN),
         Returns=TEXT,
-        Columns=_array(COLUMN),
+        Columns=array(COLUMN),
         Description=TEXT,
     ),
     "Uploaded": _object(Name=TEXT, Rows=COUNT),
@@ -152,17 +144,17 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Queued": _object(JobID=COUNT, Status=COUNT, Location=TEXT),
     "Results": _object(
-        Result=_array(
+        Result=array(
             _object(
                 {"Cut": {"const": True, "description": "Rows were left out, as Limit wanted."}},
                 TableName=TEXT,
-                Columns=_array(TEXT),
-                Data=_array({"type": "array"}) | {"description": "Rows; integers are exact, NULL is null."},
+                Columns=array(TEXT),
+                Data=array({"type": "array"}) | {"description": "Rows; integers are exact, NULL is null."},
             )
         )
     ),
     "Explanation": _object(
-        statements=_array(
+        statements=array(
             _object(
                 action={"enum": ["select", "into", "insert", "change", "session", "nothing"]},
                 line=COUNT,
@@ -171,18 +163,18 @@ SCHEMAS: dict[str, Any] = {
                 engine=TEXT | {"description": "The context whose own engine runs it; empty for ours."},
                 sql=TEXT | {"description": "As the engine would run it."},
                 note=TEXT | {"description": "Why it would have no effect, if it is one that has none here."},
-                columns=_array(_object(name=TEXT, type=TEXT, unit=TEXT, ucd=TEXT, description=TEXT)),
-                reads=_array(TEXT) | {"description": "Tables, with their databases."},
+                columns=array(_object(name=TEXT, type=TEXT, unit=TEXT, ucd=TEXT, description=TEXT)),
+                reads=array(TEXT) | {"description": "Tables, with their databases."},
                 target=_or_none(TEXT) | {"description": "Table that it writes."},
                 plan=_or_none(TEXT),
                 estimated_rows=_or_none(COUNT),
             )
         ),
-        tables=_array(
-            _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=_array({"enum": ["read", "write"]}))
+        tables=array(
+            _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=array({"enum": ["read", "write"]}))
         ),
         estimated_rows=_or_none(COUNT),
-        parameters=_array(TEXT)
+        parameters=array(TEXT)
         | {"description": "Variables that the script uses, does not declare, and were not sent under Parameters."},
     ),
     "Job": _object(
@@ -224,6 +216,6 @@ SCHEMAS: dict[str, Any] = {
         Created_Table=TEXT,
         Kind=TEXT,
         Dialect=TEXT,
-        Results=_array({"type": "object"}),
+        Results=array({"type": "object"}),
     ),
 }
