@@ -7,31 +7,25 @@ from typing import Any
 from casjobs_service.openapi_schemas import SCHEMAS
 from casjobs_service.readers import FORMATS as UPLOADS
 from casjobs_service.results import FORMATS
-from sciserver_common import __version__
-
-JSON = "application/json"
-TEXT = {"type": "string"}
-
-
-def _reference(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _array(schema: str) -> dict[str, Any]:
-    return {"type": "array", "items": _reference(schema)}
-
-
-def _answer(description: str, schema: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    content = {"content": {JSON: {"schema": schema}}} if schema is not None else {}
-    return {"description": description, **content, **more}
+from sciserver_common import openapi
+from sciserver_common.openapi import (
+    CHALLENGE,
+    JSON,
+    NAME,
+    RETRY_AFTER,
+    TEXT,
+    answer,
+    array,
+    number,
+    parameter,
+    reference,
+    with_head,
+)
 
 
 def _error(description: str, **more: Any) -> dict[str, Any]:
-    return _answer(description, _reference("Error"), **more)
+    return answer(description, reference("Error"), **more)
 
-
-RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-CHALLENGE = {"WWW-Authenticate": {"description": "How to authenticate.", "schema": TEXT}}
 
 ERRORS = {
     "400": _error("The request, or the query in it, cannot be understood or run; the text says why."),
@@ -50,34 +44,22 @@ ERRORS = {
 OFTEN = ("400", "401", "403", "404", "413", "429", "500", "503", "504")
 
 
-def _parameter(
-    name: str, place: str, description: str, schema: dict[str, Any] | None = None, **more: Any
-) -> dict[str, Any]:
-    required = {"required": True} if place == "path" else {}
-    return {"name": name, "in": place, "description": description, "schema": schema or TEXT, **required, **more}
-
-
-def _number(low: int, high: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": low, "maximum": high}
-
-
-NAME = {"type": "string", "minLength": 1}
 PATH = {
-    "user": _parameter("user", "path", "The hub's name of the user: yours.", NAME),
-    "context": _parameter("context", "path", "A context, or MyDB or MyScratch; in any case.", NAME, example="MyDB"),
-    "table": _parameter("table", "path", "A table, in any case.", NAME, example="MyTable"),
-    "job": _parameter(
+    "user": parameter("user", "path", "The hub's name of the user: yours.", NAME),
+    "context": parameter("context", "path", "A context, or MyDB or MyScratch; in any case.", NAME, example="MyDB"),
+    "table": parameter("table", "path", "A table, in any case.", NAME, example="MyTable"),
+    "job": parameter(
         "job", "path", "Number of the job.", {"type": "integer", "format": "int64", "minimum": 1}, example=1
     ),
-    "result": _parameter("result", "path", "Which result of the job, from 1.", _number(1, 10_000), example=1),
+    "result": parameter("result", "path", "Which result of the job, from 1.", number(1, 10_000), example=1),
 }
-TASK_NAME = _parameter("TaskName", "query", "What the client is doing; kept with the query.")
-OWNER = _parameter("owner", "query", "Somebody else; for administrators.")
-FORMAT = _parameter("format", "query", "Name of a format; wins over the header Accept.", {"enum": list(FORMATS)})
+TASK_NAME = parameter("TaskName", "query", "What the client is doing; kept with the query.")
+OWNER = parameter("owner", "query", "Somebody else; for administrators.")
+FORMAT = parameter("format", "query", "Name of a format; wins over the header Accept.", {"enum": list(FORMATS)})
 
 
 def _form_parameters(*, several: bool = False) -> list[dict[str, Any]]:
-    result = _parameter("result", "query", "Only this result, from 1, of several.", _number(1, 10_000))
+    result = parameter("result", "query", "Only this result, from 1, of several.", number(1, 10_000))
     return [FORMAT, *([result] if several else [])]
 
 
@@ -86,7 +68,7 @@ def _file(description: str) -> dict[str, Any]:
     types = [writer.media_type.partition(";")[0].strip() for writer in FORMATS.values()]
     content: dict[str, Any] = {media_type: {} for media_type in [*types, "text/plain", "text/json"]}
     for media_type in ("application/json+array", JSON, "text/json"):
-        content[media_type] = {"schema": _reference("Results")}
+        content[media_type] = {"schema": reference("Results")}
     headers = {
         "Content-Disposition": {"description": "A name for the file.", "schema": TEXT},
         "Content-Encoding": {"description": "zstd or gzip, if the client takes it.", "schema": TEXT},
@@ -118,15 +100,7 @@ def _operation(
 
 def _example(body: dict[str, Any]) -> dict[str, Any]:
     query = {"Query": "select 1 as one", "TaskName": "my script"}
-    return {"example": query if body == _reference("Query") else {"Name": "NewName"}}
-
-
-def _with_head(get: dict[str, Any]) -> dict[str, Any]:
-    bare = {
-        status: {key: value for key, value in answer.items() if key != "content"}
-        for status, answer in get["responses"].items()
-    }
-    return {"get": get, "head": get | {"summary": f"{get['summary']} No body.", "responses": bare}}
+    return {"example": query if body == reference("Query") else {"Name": "NewName"}}
 
 
 UPLOAD = {
@@ -150,65 +124,63 @@ def _paths() -> dict[str, Any]:
     context, table, job = PATH["context"], PATH["table"], PATH["job"]
     query_errors = ("406",)
     accepted = {
-        "202": _answer(
+        "202": answer(
             "With onTimeout=queue: the query goes on in the long queue.",
-            _reference("Queued"),
+            reference("Queued"),
             headers={"Location": {"description": "Address of the job.", "schema": TEXT}},
         )
     }
     return {
-        "/health": _with_head(
-            _operation(
-                "Whether the service answers.", {"200": _answer("It does.", _reference("Health"))}, is_open=True
-            )
+        "/health": with_head(
+            _operation("Whether the service answers.", {"200": answer("It does.", reference("Health"))}, is_open=True)
         ),
-        "/openapi.json": _with_head(
-            _operation("This document.", {"200": _answer("It.", {"type": "object"})}, is_open=True)
+        "/openapi.json": with_head(
+            _operation("This document.", {"200": answer("It.", {"type": "object"})}, is_open=True)
         ),
         "/RestApi/users/{user}": {
             "get": _operation(
                 "Your number, which names your schema in MyScratch.",
-                {"200": _answer("You.", _reference("User"))},
+                {"200": answer("You.", reference("User"))},
                 parameters=[PATH["user"]],
             )
         },
         "/RestApi/limits": {
-            "get": _operation("What you may use, and do use.", {"200": _answer("Limits.", _reference("Limits"))})
+            "get": _operation("What you may use, and do use.", {"200": answer("Limits.", reference("Limits"))})
         },
         "/RestApi/queues": {
-            "get": _operation("What runs and waits.", {"200": _answer("The queues.", _reference("Queues"))})
+            "get": _operation("What runs and waits.", {"200": answer("The queues.", reference("Queues"))})
         },
         "/RestApi/contexts": {
-            "get": _operation("Databases that you may read.", {"200": _answer("Databases.", _array("Context"))})
+            "get": _operation("Databases that you may read.", {"200": answer("Databases.", array("Context"))})
         },
         "/RestApi/contexts/{context}": {
             "get": _operation(
-                "One database.", {"200": _answer("The database.", _reference("Context"))}, parameters=[context]
+                "One database.", {"200": answer("The database.", reference("Context"))}, parameters=[context]
             )
         },
         "/RestApi/contexts/{context}/Functions": {
             "get": _operation(
-                "Functions of a database.", {"200": _answer("Functions.", _array("Function"))}, parameters=[context]
+                "Functions of a database.", {"200": answer("Functions.", array("Function"))}, parameters=[context]
             )
         },
         "/RestApi/contexts/{context}/Tables": {
             "get": _operation(
-                "Tables and views of a database.", {"200": _answer("Tables.", _array("Table"))}, parameters=[context]
+                "Tables and views of a database.", {"200": answer("Tables.", array("Table"))}, parameters=[context]
             )
         },
         "/RestApi/contexts/{context}/Tables/{table}": {
             "get": _operation(
                 "One table and its columns.",
-                {"200": _answer("The table.", _reference("TableDetails"))},
+                {"200": answer("The table.", reference("TableDetails"))},
                 parameters=[context, table],
             ),
             "post": _operation(
                 "Make a table of MyDB from a file, or add to one.",
-                {"200": _answer("It is there.", _reference("Uploaded"))},
+                {"200": answer("It is there.", reference("Uploaded"))},
                 parameters=[
                     context,
                     table,
-                    _parameter(
+                    parameter(
                         "format", "query", "Format of the file; wins over Content-Type.", {"enum": list(UPLOADS)}
                     ),
                     MODE,
@@ -218,13 +190,13 @@ def _paths() -> dict[str, Any]:
             | {"requestBody": UPLOAD},
             "patch": _operation(
                 "Rename a table of MyDB.",
-                {"200": _answer("It has the name.", _reference("Table"))},
+                {"200": answer("It has the name.", reference("Table"))},
                 parameters=[context, table],
-                body=_reference("Renaming"),
+                body=reference("Renaming"),
             ),
             "delete": _operation(
                 "Drop a table of MyDB.",
-                {"200": _answer("It is gone.", _reference("Done"))},
+                {"200": answer("It is gone.", reference("Done"))},
                 parameters=[context, table],
             ),
         },
@@ -235,7 +207,7 @@ def _paths() -> dict[str, Any]:
                 parameters=[
                     context,
                     table,
-                    _parameter("rows", "query", "How many at most; 10 if not said.", _number(1, 1000)),
+                    parameter("rows", "query", "How many at most; 10 if not said.", number(1, 1000)),
                     *_form_parameters(),
                 ],
                 errors=query_errors,
@@ -254,16 +226,16 @@ def _paths() -> dict[str, Any]:
                 "Run a query now.",
                 {"200": _file("Its rows."), **accepted},
                 parameters=[context, *_form_parameters(several=True), ON_TIMEOUT],
-                body=_reference("Query"),
+                body=reference("Query"),
                 errors=query_errors,
             )
         },
         "/RestApi/contexts/{context}/explain": {
             "post": _operation(
                 "What a query would do; it is not run.",
-                {"200": _answer("What it would do.", _reference("Explanation"))},
+                {"200": answer("What it would do.", reference("Explanation"))},
                 parameters=[context],
-                body=_reference("Query"),
+                body=reference("Query"),
             )
         },
         "/RestApi/contexts/{context}/jobs": {
@@ -276,29 +248,29 @@ def _paths() -> dict[str, Any]:
                     }
                 },
                 parameters=[context],
-                body=_reference("Query"),
+                body=reference("Query"),
             )
         },
         "/RestApi/jobs": {
             "get": _operation(
                 "Your queries, the latest first.",
-                {"200": _answer("Queries.", _array("Job"))},
+                {"200": answer("Queries.", array("Job"))},
                 parameters=[*FILTERS, OWNER],
             )
         },
         "/RestApi/jobs/{job}": {
             "get": _operation(
                 "One query.",
-                {"200": _answer("The query.", _reference("Job"))},
+                {"200": answer("The query.", reference("Job"))},
                 parameters=[
                     job,
-                    _parameter("wait", "query", "Seconds to wait for its end, or for a change.", _number(0, 60)),
+                    parameter("wait", "query", "Seconds to wait for its end, or for a change.", number(0, 60)),
                     OWNER,
                 ],
             ),
             "delete": _operation(
                 "Cancel a query; one that has ended stays as it is.",
-                {"200": _answer("The query.", _reference("Job"))},
+                {"200": answer("The query.", reference("Job"))},
                 parameters=[job, OWNER],
             ),
         },
@@ -313,56 +285,45 @@ def _paths() -> dict[str, Any]:
         "/RestApi/jobs/{job}/resubmit": {
             "post": _operation(
                 "Submit a query once more, to the long queue.",
-                {"200": _answer("The new one.", _reference("Job"))},
+                {"200": answer("The new one.", reference("Job"))},
                 parameters=[job],
             )
         },
     }
 
 
-MODE = _parameter(
+MODE = parameter(
     "mode",
     "query",
     "Add rows to a table that exists (append), make one (create), or make it anew (replace). If nothing is said, rows "
     "are added if it exists, and else it is made.",
     {"enum": ["append", "create", "replace"]},
 )
-ON_TIMEOUT = _parameter(
+ON_TIMEOUT = parameter(
     "onTimeout",
     "query",
     "What happens when the time of a quick query is over: it fails, or goes on in the long queue.",
     {"enum": ["fail", "queue"]},
 )
 FILTERS = [
-    _parameter("submittedFrom", "query", "Date or time, ISO 8601; UTC without a zone."),
-    _parameter("submittedTo", "query", "Date or time, included."),
-    _parameter("status", "query", "Numbers 0 to 5, or names, with commas."),
-    _parameter("kind", "query", "quick, long or upload, with commas."),
-    _parameter("context", "query", "The database in which it ran."),
-    _parameter("search", "query", "Text in the query or in its task name."),
-    _parameter("top", "query", "At most so many.", _number(1, 100_000)),
-    _parameter("before", "query", "Only queries before this number.", _number(1, 2**53)),
+    parameter("submittedFrom", "query", "Date or time, ISO 8601; UTC without a zone."),
+    parameter("submittedTo", "query", "Date or time, included."),
+    parameter("status", "query", "Numbers 0 to 5, or names, with commas."),
+    parameter("kind", "query", "quick, long or upload, with commas."),
+    parameter("context", "query", "The database in which it ran."),
+    parameter("search", "query", "Text in the query or in its task name."),
+    parameter("top", "query", "At most so many.", number(1, 100_000)),
+    parameter("before", "query", "Only queries before this number.", number(1, 2**53)),
 ]
 
 
 def document(url: str) -> dict[str, Any]:
     """The document; `url` is where the service is reached, without a slash at its end."""
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "SciServer CasJobs",
-            "version": __version__,
-            "description": "SQL on science databases. Paths are understood in any case of letters, and with doubled "
-            "slashes; unknown parameters are ignored.",
-        },
-        "servers": [{"url": url}],
-        "security": [{"token": []}, {"bearer": []}],
-        "paths": _paths(),
-        "components": {
-            "schemas": SCHEMAS,
-            "securitySchemes": {
-                "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-            },
-        },
-    }
+    return openapi.document(
+        "SciServer CasJobs",
+        "SQL on science databases. Paths are understood in any case of letters, and with doubled slashes; unknown "
+        "parameters are ignored.",
+        url,
+        _paths(),
+        SCHEMAS,
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-TEXT: dict[str, Any] = {"type": "string"}
+from casjobs_service.parameters import MOST
+from sciserver_common.openapi import TEXT, array
+
 BOOLEAN: dict[str, Any] = {"type": "boolean"}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 SECONDS: dict[str, Any] = {"type": "number", "minimum": 0}
@@ -20,14 +22,6 @@ def _object(_optional: dict[str, Any] | None = None, **properties: Any) -> dict[
     return {"type": "object", "required": sorted(properties), "properties": properties | (_optional or {})}
 
 
-def _reference(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _array(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
 COLUMN = _object(Name=TEXT, Type=TEXT, Unit=TEXT, UCD=TEXT, Description=TEXT)
 
 TABLE = {
@@ -37,6 +31,21 @@ TABLE = {
     "Size": _or_none(COUNT) | {"description": "In kB."},
     "Type": {"enum": ["table", "view"]},
     "Description": TEXT,
+}
+
+VALUE: dict[str, Any] = {"type": ["boolean", "number", "string", "null"]}
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "maxProperties": MOST,
+    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+    "additionalProperties": {
+        "anyOf": [
+            VALUE | {"description": "bit, bigint, float, nvarchar(max), or NULL without a type."},
+            _object(value=VALUE, type=TEXT | {"description": "One of T-SQL, such as datetime or decimal(10,2)."})
+            | {"additionalProperties": False},
+        ]
+    },
 }
 
 SPACE = _object(
@@ -79,7 +88,7 @@ SCHEMAS: dict[str, Any] = {
         ResultDays=SECONDS,
     ),
     "Queues": _object(
-        Queues=_array(_object(Name=TEXT, Minutes=SECONDS)),
+        Queues=array(_object(Name=TEXT, Minutes=SECONDS)),
         Waiting=COUNT,
         Running=COUNT,
         Users=COUNT | {"description": "Who have jobs that wait or run."},
@@ -87,7 +96,7 @@ SCHEMAS: dict[str, Any] = {
         AtOncePerUser=COUNT,
         ResultDays=SECONDS,
         Quick=_object(Seconds=SECONDS, AtOnce=COUNT, AtOncePerUser=COUNT),
-        Yours=_array(_object({"Reason": TEXT}, JobID=COUNT, Status=COUNT, Position=PLACE)),
+        Yours=array(_object({"Reason": TEXT}, JobID=COUNT, Status=COUNT, Position=PLACE)),
     ),
     "Context": _object(
         Name=TEXT,
@@ -104,13 +113,13 @@ SCHEMAS: dict[str, Any] = {
         LongSeconds=SECONDS,
     ),
     "Table": _object(**TABLE),
-    "TableDetails": _object(**TABLE, Columns=_array(COLUMN)),
+    "TableDetails": _object(**TABLE, Columns=array(COLUMN)),
     "Function": _object(
         Name=TEXT,
         Kind={"enum": ["scalar", "table"]},
-        Parameters=_array(COLUMN),
+        Parameters=array(COLUMN),
         Returns=TEXT,
-        Columns=_array(COLUMN),
+        Columns=array(COLUMN),
         Description=TEXT,
     ),
     "Uploaded": _object(Name=TEXT, Rows=COUNT),
@@ -123,21 +132,29 @@ SCHEMAS: dict[str, Any] = {
             "Estimate": {"type": "number", "minimum": 0, "maximum": 999_999, "description": "Minutes."},
             "CreateTable": BOOLEAN | {"description": "Jobs only: keep the result as a table of MyDB."},
             "TableName": TEXT | {"description": "Its name."},
+            "Limit": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 2**53 - 1,
+                "description": "Most rows of each result. What is left out is said: see the formats.",
+            },
+            "Parameters": PARAMETERS | {"description": "Values of @name in T-SQL, and of $name in other dialects."},
         },
         Query=TEXT | {"description": "T-SQL, unless Dialect says otherwise."},
     ),
     "Queued": _object(JobID=COUNT, Status=COUNT, Location=TEXT),
     "Results": _object(
-        Result=_array(
+        Result=array(
             _object(
+                {"Cut": {"const": True, "description": "Rows were left out, as Limit wanted."}},
                 TableName=TEXT,
-                Columns=_array(TEXT),
-                Data=_array({"type": "array"}) | {"description": "Rows; integers are exact, NULL is null."},
+                Columns=array(TEXT),
+                Data=array({"type": "array"}) | {"description": "Rows; integers are exact, NULL is null."},
             )
         )
     ),
     "Explanation": _object(
-        statements=_array(
+        statements=array(
             _object(
                 action={"enum": ["select", "into", "insert", "change", "session", "nothing"]},
                 line=COUNT,
@@ -146,24 +163,27 @@ SCHEMAS: dict[str, Any] = {
                 engine=TEXT | {"description": "The context whose own engine runs it; empty for ours."},
                 sql=TEXT | {"description": "As the engine would run it."},
                 note=TEXT | {"description": "Why it would have no effect, if it is one that has none here."},
-                columns=_array(_object(name=TEXT, type=TEXT, unit=TEXT, ucd=TEXT, description=TEXT)),
-                reads=_array(TEXT) | {"description": "Tables, with their databases."},
+                columns=array(_object(name=TEXT, type=TEXT, unit=TEXT, ucd=TEXT, description=TEXT)),
+                reads=array(TEXT) | {"description": "Tables, with their databases."},
                 target=_or_none(TEXT) | {"description": "Table that it writes."},
                 plan=_or_none(TEXT),
                 estimated_rows=_or_none(COUNT),
             )
         ),
-        tables=_array(
-            _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=_array({"enum": ["read", "write"]}))
+        tables=array(
+            _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=array({"enum": ["read", "write"]}))
         ),
         estimated_rows=_or_none(COUNT),
-        parameters=_array(TEXT) | {"description": "Variables that the script uses and does not declare."},
+        parameters=array(TEXT)
+        | {"description": "Variables that the script uses, does not declare, and were not sent under Parameters."},
     ),
     "Job": _object(
         {
             "Position": PLACE | {"description": "In the long queue, from 1; null if it does not wait."},
             "Reason": TEXT | {"description": "Why it does not run yet."},
             "Attempts": COUNT,
+            "Limit": COUNT | {"description": "0 if all rows were wanted."},
+            "Parameters": PARAMETERS | {"description": "As they were sent."},
             "Statement": COUNT,
             "Statements": COUNT,
             "Fraction": {"type": ["number", "null"]},
@@ -196,6 +216,6 @@ SCHEMAS: dict[str, Any] = {
         Created_Table=TEXT,
         Kind=TEXT,
         Dialect=TEXT,
-        Results=_array({"type": "object"}),
+        Results=array({"type": "object"}),
     ),
 }

@@ -6,32 +6,21 @@ import re
 from typing import Any
 
 from scidrive_service.openapi_schemas import SCHEMAS
-from sciserver_common import __version__
-
-JSON = "application/json"
-TEXT = {"type": "string"}
-
-
-def _reference(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _array(schema: str) -> dict[str, Any]:
-    return {"type": "array", "items": _reference(schema)}
-
-
-def _answer(description: str, schema: dict[str, Any] | str | None = None, **more: Any) -> dict[str, Any]:
-    found = _reference(schema) if isinstance(schema, str) else schema
-    content = {"content": {JSON: {"schema": found}}} if found is not None else {}
-    return {"description": description, **content, **more}
-
-
-def _header(description: str, kind: str = "string") -> dict[str, Any]:
-    return {"description": description, "schema": {"type": kind}}
-
-
-RETRY_AFTER = {"Retry-After": _header("Seconds to wait.", "integer")}
-CHALLENGE = {"WWW-Authenticate": _header("How to authenticate.")}
+from sciserver_common import openapi
+from sciserver_common.openapi import (
+    CHALLENGE,
+    JSON,
+    NAME,
+    RETRY_AFTER,
+    TEXT,
+    answer,
+    array,
+    header,
+    number,
+    parameter,
+    reference,
+    with_head,
+)
 
 ERRORS = {
     "400": "The request cannot be understood; the text says why.",
@@ -50,36 +39,24 @@ ERRORS = {
 HEADERS = {"401": CHALLENGE, "503": RETRY_AFTER}
 
 
-def _parameter(
-    name: str, place: str, description: str, schema: dict[str, Any] | None = None, **more: Any
-) -> dict[str, Any]:
-    required = {"required": True} if place == "path" else {}
-    return {"name": name, "in": place, "description": description, "schema": schema or TEXT, **required, **more}
-
-
-NAME = {"type": "string", "minLength": 1}
 FLAG = {"enum": ["True", "False", "true", "false"]}
 
 _SERVICE_PATH = "Root volume, owner, volume and the path in it; or a data volume and the path in it. With slashes."
 PATH = {
-    "path": _parameter("path", "path", "With slashes; empty: the root.", NAME),
-    "root": _parameter("root", "path", "Root volume.", NAME),
-    "owner": _parameter("owner", "path", "The volume's owner.", NAME),
-    "volume": _parameter("volume", "path", "The volume.", NAME),
-    "link": _parameter("link", "path", "Of the link.", NAME),
-    "upload": _parameter("upload", "path", "Of the upload.", NAME),
-    "operation": _parameter("operation", "path", "What to do.", {"enum": ["copy", "move", "create_folder", "delete"]}),
+    "path": parameter("path", "path", "With slashes; empty: the root.", NAME),
+    "root": parameter("root", "path", "Root volume.", NAME),
+    "owner": parameter("owner", "path", "The volume's owner.", NAME),
+    "volume": parameter("volume", "path", "The volume.", NAME),
+    "link": parameter("link", "path", "Of the link.", NAME),
+    "upload": parameter("upload", "path", "Of the upload.", NAME),
+    "operation": parameter("operation", "path", "What to do.", {"enum": ["copy", "move", "create_folder", "delete"]}),
 }
-DROPBOX_ROOT = _parameter("root", "path", "Both are the same.", {"enum": ["sandbox", "dropbox"]})
-TASK_NAME = _parameter("TaskName", "query", "What the client is doing.")
-
-
-def _number(low: int, high: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": low, "maximum": high}
+DROPBOX_ROOT = parameter("root", "path", "Both are the same.", {"enum": ["sandbox", "dropbox"]})
+TASK_NAME = parameter("TaskName", "query", "What the client is doing.")
 
 
 def _quiet(description: str) -> dict[str, Any]:
-    return _parameter("quiet", "query", description, FLAG)
+    return parameter("quiet", "query", description, FLAG)
 
 
 def _operation(
@@ -98,7 +75,7 @@ def _operation(
 
 
 def _json(schema: dict[str, Any] | str, *, required: bool = True, **more: Any) -> dict[str, Any]:
-    found = _reference(schema) if isinstance(schema, str) else schema
+    found = reference(schema) if isinstance(schema, str) else schema
     return {"required": required, "content": {JSON: {"schema": found, **more}}}
 
 
@@ -107,30 +84,30 @@ CONTENT = {
     "description": "The file. Digests in Content-MD5, Digest, Content-Digest or Repr-Digest are checked.",
     "content": {"application/octet-stream": {}},
 }
-ETAG = {"ETag": _header("Of the content.")}
+ETAG = {"ETag": header("Of the content.")}
 FILE_HEADERS = {
     **ETAG,
-    "Last-Modified": _header("When it was changed."),
-    "Accept-Ranges": _header("bytes"),
-    "Content-Disposition": _header("Its name, and whether to show it."),
-    "Repr-Digest": _header("SHA-256 of the whole file, where it is known."),
+    "Last-Modified": header("When it was changed."),
+    "Accept-Ranges": header("bytes"),
+    "Content-Disposition": header("Its name, and whether to show it."),
+    "Repr-Digest": header("SHA-256 of the whole file, where it is known."),
 }
 FILE = {
     "200": {"description": "The file.", "content": {"*/*": {}}, "headers": FILE_HEADERS},
     "206": {
         "description": "A part of it. Of several ranges in one request, all is sent.",
         "content": {"*/*": {}},
-        "headers": {**FILE_HEADERS, "Content-Range": _header("Which part.")},
+        "headers": {**FILE_HEADERS, "Content-Range": header("Which part.")},
     },
     "304": {"description": "You have it already.", "headers": FILE_HEADERS},
 }
-DONE = {"200": _answer("It is done.", "Done")}
-METADATA = {"200": _answer("What is there.", "Metadata")}
-ADDRESS = {"200": _answer("The address.", "Address")}
+DONE = {"200": answer("It is done.", "Done")}
+METADATA = {"200": answer("What is there.", "Metadata")}
+ADDRESS = {"200": answer("The address.", "Address")}
 UPLOAD_HEADERS = {
-    "Upload-Offset": _header("How far it has come.", "integer"),
-    "Upload-Length": _header("How much it will be.", "integer"),
-    "Upload-Expires": _header("When it is forgotten, if no more parts come."),
+    "Upload-Offset": header("How far it has come.", "integer"),
+    "Upload-Length": header("How much it will be.", "integer"),
+    "Upload-Expires": header("When it is forgotten, if no more parts come."),
 }
 XML = {
     "content": {"application/xml": {"schema": TEXT}},
@@ -138,16 +115,8 @@ XML = {
 }
 
 
-def _with_head(get: dict[str, Any]) -> dict[str, Any]:
-    bare = {
-        status: {key: value for key, value in answer.items() if key != "content"}
-        for status, answer in get["responses"].items()
-    }
-    return {"get": get, "head": get | {"summary": f"{get['summary']} No body.", "responses": bare}}
-
-
 def _file(summary: str, *parameters: dict[str, Any], is_open: bool = False) -> dict[str, Any]:
-    return _with_head(_operation(summary, dict(FILE), *parameters, is_open=is_open))
+    return with_head(_operation(summary, dict(FILE), *parameters, is_open=is_open))
 
 
 def _scidrive() -> dict[str, Any]:
@@ -157,20 +126,20 @@ def _scidrive() -> dict[str, Any]:
     form = {"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}
     search = _operation(
         "Files and folders by a part of their names.",
-        {"200": _answer("What was found.", _array("Metadata"))},
+        {"200": answer("What was found.", array("Metadata"))},
         root,
         drive,
-        _parameter("query", "query", "A part of the name.", NAME),
-        _parameter("file_limit", "query", "At most so many.", _number(1, 1000)),
+        parameter("query", "query", "A part of the name.", NAME),
+        parameter("file_limit", "query", "At most so many.", number(1, 1000)),
     )
     operation = _operation(
         "Copy, move, make a folder, delete.",
         METADATA,
         PATH["operation"],
-        _parameter("root", "query", "Both are the same.", {"enum": ["sandbox", "dropbox"]}),
-        _parameter("from_path", "query", "For copy and move."),
-        _parameter("to_path", "query", "For copy and move."),
-        _parameter("path", "query", "For the others."),
+        parameter("root", "query", "Both are the same.", {"enum": ["sandbox", "dropbox"]}),
+        parameter("from_path", "query", "For copy and move."),
+        parameter("to_path", "query", "For copy and move."),
+        parameter("path", "query", "For the others."),
         body=form,
     )
     media = _operation("An address that opens the file for everybody, for some hours.", ADDRESS, root, drive)
@@ -182,27 +151,27 @@ def _scidrive() -> dict[str, Any]:
                 "A file or folder, and what is in it.",
                 {"200": node},
                 drive,
-                _parameter("limit", "query", "At most so many.", _number(0, 10_000)),
+                parameter("limit", "query", "At most so many.", number(0, 10_000)),
             ),
-            "delete": _operation("Remove it.", {"204": _answer("It is gone.")}, drive, body=xml),
+            "delete": _operation("Remove it.", {"204": answer("It is gone.")}, drive, body=xml),
         },
         "/vospace-2.0/1/metadata/{root}/{path}": {
             "get": _operation(
                 "A file, or a folder with what is in it.",
-                METADATA | {"304": _answer("As it was with this hash.")},
+                METADATA | {"304": answer("As it was with this hash.")},
                 root,
                 drive,
-                _parameter("list", "query", "Whether to tell what is in it.", FLAG),
-                _parameter("hash", "query", "Of an earlier answer."),
+                parameter("list", "query", "Whether to tell what is in it.", FLAG),
+                parameter("hash", "query", "Of an earlier answer."),
             )
         },
         "/vospace-2.0/1/files_put/{root}/{path}": {
             "put": _operation(
                 "Upload a file.",
-                {"200": _answer("It is there.", "Metadata", headers=ETAG)},
+                {"200": answer("It is there.", "Metadata", headers=ETAG)},
                 root,
                 drive,
-                _parameter("overwrite", "query", "Whether it may replace one.", FLAG),
+                parameter("overwrite", "query", "Whether it may replace one.", FLAG),
                 body=CONTENT,
             )
         },
@@ -212,14 +181,14 @@ def _scidrive() -> dict[str, Any]:
         "/vospace-2.0/1/search/{root}/{path}": {"get": search, "post": search},
         "/vospace-2.0/1/fileops/{operation}": {"post": operation, "put": operation},
         "/vospace-2.0/1/account/info": {
-            "get": _operation("Who you are, and how much you have.", {"200": _answer("You.", "Account")})
+            "get": _operation("Who you are, and how much you have.", {"200": answer("You.", "Account")})
         },
         "/vospace-2.0/1/chunked_upload": {
             "put": _operation(
                 "A part of a file.",
-                {"200": _answer("It has come.", "ChunkedUpload")},
-                _parameter("upload_id", "query", "From the answer to the first part."),
-                _parameter("offset", "query", "Where the part begins.", _number(0, 2**53)),
+                {"200": answer("It has come.", "ChunkedUpload")},
+                parameter("upload_id", "query", "From the answer to the first part."),
+                parameter("offset", "query", "Where the part begins.", number(0, 2**53)),
                 body=CONTENT,
             )
         },
@@ -229,8 +198,8 @@ def _scidrive() -> dict[str, Any]:
                 METADATA,
                 root,
                 drive,
-                _parameter("upload_id", "query", "Of the upload."),
-                _parameter("overwrite", "query", "Whether it may replace one.", FLAG),
+                parameter("upload_id", "query", "Of the upload."),
+                parameter("overwrite", "query", "Whether it may replace one.", FLAG),
                 body=form,
             )
         },
@@ -244,23 +213,23 @@ def _scidrive() -> dict[str, Any]:
 
 
 def _fileservice() -> dict[str, Any]:
-    path = _parameter("path", "path", _SERVICE_PATH, NAME, example="Storage/ada/persistent/notes.txt")
+    path = parameter("path", "path", _SERVICE_PATH, NAME, example="Storage/ada/persistent/notes.txt")
     names = (PATH["root"], PATH["owner"], PATH["volume"])
     exists = _quiet("True: it is no error if it is there already.")
     missing = _quiet("True: it is no error if it is not there.")
     return {
         "/storem/fileservices": {
-            "get": _operation("The file services there are.", {"200": _answer("One.", _array("FileService"))})
+            "get": _operation("The file services there are.", {"200": answer("One.", array("FileService"))})
         },
         "/fileservice/api/volumes": {
-            "get": _operation("All volumes that you may see.", {"200": _answer("Volumes.", "Volumes")})
+            "get": _operation("All volumes that you may see.", {"200": answer("Volumes.", "Volumes")})
         },
         "/fileservice/api/volume/{root}/{owner}/{volume}": {
-            "get": _operation("One volume.", {"200": _answer("The volume.", "UserVolume")}, *names),
+            "get": _operation("One volume.", {"200": answer("The volume.", "UserVolume")}, *names),
             "put": _operation("Make a volume.", DONE, *names, exists, body=_json("Description", required=False)),
             "patch": _operation(
                 "Give it another name or description.",
-                {"200": _answer("The volume.", "UserVolume")},
+                {"200": answer("The volume.", "UserVolume")},
                 *names,
                 body=_json("Description"),
             ),
@@ -268,18 +237,18 @@ def _fileservice() -> dict[str, Any]:
         },
         "/fileservice/api/share/{root}/{owner}/{volume}": {
             "patch": _operation(
-                "Say what others may do; nothing: no longer anything.", DONE, *names, body=_json(_array("Sharee"))
+                "Say what others may do; nothing: no longer anything.", DONE, *names, body=_json(array("Sharee"))
             )
         },
         "/fileservice/api/file/{path}": {
-            **_file("Download a file.", path, _parameter("format", "query", "zip: a folder.", {"enum": ["zip"]})),
+            **_file("Download a file.", path, parameter("format", "query", "zip: a folder.", {"enum": ["zip"]})),
             "put": _operation(
                 "Upload a file. Folders above it are made.",
-                {"200": _answer("It is there.", "Stored", headers=ETAG)},
+                {"200": answer("It is there.", "Stored", headers=ETAG)},
                 path,
                 _quiet("False: it may not replace another one."),
-                _parameter("If-Match", "header", "Only if it replaces this one."),
-                _parameter("If-None-Match", "header", "`*`: only if there is none."),
+                parameter("If-Match", "header", "Only if it replaces this one."),
+                parameter("If-None-Match", "header", "`*`: only if there is none."),
                 body=CONTENT,
             ),
         },
@@ -287,10 +256,10 @@ def _fileservice() -> dict[str, Any]:
         "/fileservice/api/jsontree/{path}": {
             "get": _operation(
                 "What is in a folder.",
-                {"200": _answer("The folder. What is empty is left out.", "Tree")},
+                {"200": answer("The folder. What is empty is left out.", "Tree")},
                 path,
-                _parameter("level", "query", "1: the folder itself; 2: what is in it; and so on.", _number(0, 100)),
-                _parameter("options", "query", "Pattern of names."),
+                parameter("level", "query", "1: the folder itself; 2: what is in it; and so on.", number(0, 100)),
+                parameter("options", "query", "Pattern of names."),
             )
         },
         "/fileservice/api/data/{path}": {
@@ -298,8 +267,8 @@ def _fileservice() -> dict[str, Any]:
                 "Copy or move a file or folder.",
                 DONE,
                 path,
-                _parameter("replaceExisting", "query", "Whether it may replace another one; if not said, no.", FLAG),
-                _parameter("doCopy", "query", "False: move. If not said: copy.", FLAG),
+                parameter("replaceExisting", "query", "Whether it may replace another one; if not said, no.", FLAG),
+                parameter("doCopy", "query", "False: move. If not said: copy.", FLAG),
                 body=_json("Destination"),
             ),
             "delete": _operation("Remove a file, or a folder with all in it.", DONE, path, missing),
@@ -307,12 +276,12 @@ def _fileservice() -> dict[str, Any]:
         "/fileservice/api/multiple-file": {
             "post": _operation(
                 "Several small files in one answer.",
-                {"200": _answer("Each, or why not.", "Files")},
-                body=_json({**_array("WantedFile"), "maxItems": 100}),
+                {"200": answer("Each, or why not.", "Files")},
+                body=_json({**array("WantedFile"), "maxItems": 100}),
             )
         },
         "/fileservice/api/usage": {
-            "get": _operation("How much there is, and may be.", {"200": _answer("Quotas.", _array("Usage"))})
+            "get": _operation("How much there is, and may be.", {"200": answer("Quotas.", array("Usage"))})
         },
         "/fileservice/api/ping": _health("Whether somebody is there."),
         "/fileservice/api/health": _health("Whether the storage answers."),
@@ -320,83 +289,79 @@ def _fileservice() -> dict[str, Any]:
 
 
 def _health(summary: str) -> dict[str, Any]:
-    return _with_head(_operation(summary, {"200": _answer("Yes.", "Health")}, is_open=True))
+    return with_head(_operation(summary, {"200": answer("Yes.", "Health")}, is_open=True))
 
 
 def _own() -> dict[str, Any]:
-    begun = _answer("It is begun.", "Upload", headers={"Location": _header("Of the upload."), **UPLOAD_HEADERS})
-    offset = _parameter("Upload-Offset", "header", "Where the part begins.", _number(0, 2**53), required=True)
+    begun = answer("It is begun.", "Upload", headers={"Location": header("Of the upload."), **UPLOAD_HEADERS})
+    offset = parameter("Upload-Offset", "header", "Where the part begins.", number(0, 2**53), required=True)
     return {
         "/health": _health("Whether the storage answers."),
-        "/openapi.json": _with_head(
-            _operation("This document.", {"200": _answer("It.", {"type": "object"})}, is_open=True)
+        "/openapi.json": with_head(
+            _operation("This document.", {"200": answer("It.", {"type": "object"})}, is_open=True)
         ),
         "/api/usage": {
-            "get": _operation("How much there is, and may be.", {"200": _answer("Quotas.", _array("Usage"))})
+            "get": _operation("How much there is, and may be.", {"200": answer("Quotas.", array("Usage"))})
         },
         "/api/expiring": {
-            "get": _operation("Files that will be removed soon.", {"200": _answer("Files.", "Expiring")})
+            "get": _operation("Files that will be removed soon.", {"200": answer("Files.", "Expiring")})
         },
         "/api/search": {
             "get": _operation(
                 "Files and folders by name.",
-                {"200": _answer("What was found.", "Found")},
-                _parameter("path", "query", _SERVICE_PATH, NAME),
-                _parameter("pattern", "query", "A part of the name, or with * and ?.", NAME),
-                _parameter("limit", "query", "At most so many.", _number(1, 500)),
+                {"200": answer("What was found.", "Found")},
+                parameter("path", "query", _SERVICE_PATH, NAME),
+                parameter("pattern", "query", "A part of the name, or with * and ?.", NAME),
+                parameter("limit", "query", "At most so many.", number(1, 500)),
             )
         },
         "/api/links": {
-            "get": _operation("Your links that are open.", {"200": _answer("Links.", "Links")}),
+            "get": _operation("Your links that are open.", {"200": answer("Links.", "Links")}),
             "post": _operation("Make a link that opens a file for everybody.", ADDRESS, body=_json("NewLink")),
         },
         "/api/links/{link}": {"delete": _operation("Close a link.", DONE, PATH["link"])},
         "/api/uploads": {
             "options": _operation(
                 "What of tus 1.0 there is.",
-                {
-                    "204": _answer(
-                        "Headers.", headers={"Tus-Version": _header("1.0.0"), "Tus-Extension": _header("All.")}
-                    )
-                },
+                {"204": answer("Headers.", headers={"Tus-Version": header("1.0.0"), "Tus-Extension": header("All.")})},
                 is_open=True,
             ),
-            "get": _operation("Your uploads that are not finished.", {"200": _answer("Uploads.", _array("Upload"))}),
+            "get": _operation("Your uploads that are not finished.", {"200": answer("Uploads.", array("Upload"))}),
             "post": _operation(
                 "Begin an upload in parts.",
                 {"201": begun},
-                _parameter("Upload-Length", "header", "Bytes of the whole.", _number(0, 2**53)),
-                _parameter("Upload-Metadata", "header", "Names with values in base64: path, overwrite."),
+                parameter("Upload-Length", "header", "Bytes of the whole.", number(0, 2**53)),
+                parameter("Upload-Metadata", "header", "Names with values in base64: path, overwrite."),
             ),
         },
         "/api/uploads/{upload}": {
             "get": _operation(
-                "How far it has come.", {"200": _answer("So far.", "Upload", headers=UPLOAD_HEADERS)}, PATH["upload"]
+                "How far it has come.", {"200": answer("So far.", "Upload", headers=UPLOAD_HEADERS)}, PATH["upload"]
             ),
             "head": _operation(
-                "How far it has come.", {"200": _answer("So far.", headers=UPLOAD_HEADERS)}, PATH["upload"]
+                "How far it has come.", {"200": answer("So far.", headers=UPLOAD_HEADERS)}, PATH["upload"]
             ),
             "patch": _operation(
                 "Add a part. With the last one the file appears.",
-                {"204": _answer("It has come.", headers=UPLOAD_HEADERS)},
+                {"204": answer("It has come.", headers=UPLOAD_HEADERS)},
                 PATH["upload"],
                 offset,
                 body={"required": True, "content": {"application/offset+octet-stream": {}}},
             ),
             "post": _operation(
                 "Make the file of what has come.",
-                {"200": _answer("It is there.", "Stored", headers=ETAG)},
+                {"200": answer("It is there.", "Stored", headers=ETAG)},
                 PATH["upload"],
                 body=_json("Finish", required=False),
             ),
-            "delete": _operation("Forget it.", {"204": _answer("It is gone.")}, PATH["upload"]),
+            "delete": _operation("Forget it.", {"204": answer("It is gone.")}, PATH["upload"]),
         },
         "/api/mounts": {
             "get": _operation(
                 "For the spawner: which volumes somebody's containers get.",
-                {"200": _answer("Volumes.", "Mounts")},
-                _parameter("user", "query", "Whose.", NAME),
-                _parameter(
+                {"200": answer("Volumes.", "Mounts")},
+                parameter("user", "query", "Whose.", NAME),
+                parameter(
                     "group", "query", "A group of theirs; as often as need be.", {"type": "array", "items": TEXT}
                 ),
             )
@@ -410,7 +375,7 @@ def _paths() -> dict[str, Any]:
         error = "DropboxError" if re.match("/vospace-2.0/1/", path) else "Error"
         for method, operation in operations.items():
             errors = {
-                status: _answer(text, None if method == "head" else error, headers=HEADERS.get(status, {}))
+                status: answer(text, None if method == "head" else error, headers=HEADERS.get(status, {}))
                 for status, text in ERRORS.items()
                 if not (operation.get("security") == [] and status in {"401", "403"})
             }
@@ -422,22 +387,11 @@ def _paths() -> dict[str, Any]:
 
 def document(url: str) -> dict[str, Any]:
     """The document; `url` is where the service is reached, without a slash at its end."""
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "SciServer SciDrive and file service",
-            "version": __version__,
-            "description": "Files in user volumes, data volumes and SciDrive. A path may have any number of slashes, "
-            "also doubled; unknown parameters are ignored. WebDAV is at dav/.",
-        },
-        "servers": [{"url": url}],
-        "security": [{"token": []}, {"bearer": []}],
-        "paths": _paths(),
-        "components": {
-            "schemas": SCHEMAS,
-            "securitySchemes": {
-                "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-            },
-        },
-    }
+    return openapi.document(
+        "SciServer SciDrive and file service",
+        "Files in user volumes, data volumes and SciDrive. A path may have any number of slashes, also doubled; "
+        "unknown parameters are ignored. WebDAV is at dav/.",
+        url,
+        _paths(),
+        SCHEMAS,
+    )

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-TEXT = {"type": "string"}
+from sciserver_common.openapi import TEXT, array, reference
+
 COUNT = {"type": "integer", "minimum": 0}
 BOOLEAN = {"type": "boolean"}
 ACTIONS = {"type": "array", "items": {"enum": ["read", "write", "delete", "grant"]}}
 
 
-def _reference(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _object(properties: dict[str, Any], *optional: str, **more: Any) -> dict[str, Any]:
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required, **more}
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
 
 
 _NODE = {"name": TEXT, "lastModified": TEXT, "creationTime": TEXT}
@@ -42,18 +35,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "name": TEXT,
             "description": TEXT,
             "apiEndpoint": TEXT,
-            "rootVolumes": _list(
+            "rootVolumes": array(
                 _object(
                     {
                         "id": COUNT,
                         "name": TEXT,
                         "description": TEXT,
-                        "allowedActions": _list(TEXT),
-                        "userVolumes": _list(_reference("UserVolume")),
+                        "allowedActions": array(TEXT),
+                        "userVolumes": array(reference("UserVolume")),
                     }
                 )
             ),
-            "dataVolumes": _list(
+            "dataVolumes": array(
                 _object(
                     {"id": COUNT, "name": TEXT, "displayName": TEXT, "description": TEXT, "allowedActions": ACTIONS}
                 )
@@ -68,7 +61,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "description": TEXT,
             "owner": TEXT,
             "allowedActions": ACTIONS,
-            "sharedWith": _list(_reference("Sharee")),
+            "sharedWith": array(reference("Sharee")),
         },
         description="`sharedWith` is told to those who may share it.",
     ),
@@ -83,12 +76,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "numberOfBytesQuota": {"type": ["integer", "null"]},
         }
     ),
-    "Tree": _object({"queryPath": TEXT, "root": _reference("Folder")}),
+    "Tree": _object({"queryPath": TEXT, "root": reference("Folder")}),
     "Folder": _object(
         {
             **_NODE,
             "files": {"type": "array", "minItems": 1, "items": _object({**_NODE, "size": COUNT})},
-            "folders": {"type": "array", "minItems": 1, "items": _reference("Folder")},
+            "folders": {"type": "array", "minItems": 1, "items": reference("Folder")},
         },
         "files",
         "folders",
@@ -112,7 +105,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Files": _object(
         {
             "statusCode": TEXT,
-            "fileDataResponse": _list(
+            "fileDataResponse": array(
                 _object(
                     {
                         "filePath": {},
@@ -139,7 +132,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
             "is_deleted": BOOLEAN,
             "hash": TEXT,
             "items": COUNT,
-            "contents": _list(_reference("Metadata")),
+            "contents": array(reference("Metadata")),
         },
         "is_deleted",
         "hash",
@@ -155,12 +148,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "Address": _object({"url": TEXT, "expires": TEXT}),
     "ChunkedUpload": _object({"upload_id": TEXT, "offset": COUNT, "expires": TEXT}),
-    "Links": _object({"links": _list(_object({"id": TEXT, "path": TEXT, "created": TEXT, "expires": TEXT}))}),
+    "Links": _object({"links": array(_object({"id": TEXT, "path": TEXT, "created": TEXT, "expires": TEXT}))}),
     "NewLink": _object({"path": TEXT, "seconds": {"type": "number", "minimum": 1}}, "seconds"),
-    "Expiring": _object({"files": _list(_object({"path": TEXT, "size": COUNT, "expires": TEXT}))}),
+    "Expiring": _object({"files": array(_object({"path": TEXT, "size": COUNT, "expires": TEXT}))}),
     "Found": _object(
         {
-            "entries": _list(
+            "entries": array(
                 _object(
                     {
                         "path": TEXT,
@@ -169,7 +162,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                         "size": COUNT,
                         "lastModified": TEXT,
                         "creationTime": TEXT,
-                        "above": _list(TEXT),
+                        "above": array(TEXT),
                     }
                 )
             ),
@@ -193,6 +186,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "Finish": _object({"path": TEXT, "overwrite": BOOLEAN}, "path", "overwrite"),
     "Mounts": _object(
-        {"mounts": _list(_object({"root": TEXT, "owner": TEXT, "volume": TEXT, "mode": {"enum": ["rw", "ro"]}}))}
+        {"mounts": array(_object({"root": TEXT, "owner": TEXT, "volume": TEXT, "mode": {"enum": ["rw", "ro"]}}))}
     ),
 }

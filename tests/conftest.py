@@ -20,6 +20,7 @@ from sciserver_spawner import images
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
+    from tests.casjobs.engines_support import PostgreSQL
     from tests.lanes import Lanes
 
 # A busy machine is not a fault. What fails by chance can be repeated with what is printed.
@@ -107,3 +108,13 @@ def engine() -> Iterator[docker.DockerClient]:
             engine_setup.ensure_image(client, image, print)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server that the module's tests may kill; made when one of them asks for it."""
+    from tests.casjobs.engines_support import PostgreSQL
+
+    server = PostgreSQL()
+    yield server
+    server.remove()

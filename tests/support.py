@@ -80,6 +80,8 @@ class Platform:
 
     home: Path
     port: int = field(default_factory=free_port)
+    _modules: dict[str, str] = field(default_factory=dict)
+    """Whose tests the accounts are for."""
 
     @property
     def deployment(self) -> Deployment:
@@ -116,7 +118,11 @@ class Platform:
         return json.loads(self.run("status", "--json", check=False).stdout)["processes"]
 
     def add_user(self, name: str, *, admin: bool = False) -> Person:
-        self.run("user", "add", name, "--password-stdin", *(["--admin"] if admin else []), stdin=PASSWORD + "\n")
+        """An account; the same one when a module asks again, as it does when the first test of a fixture is repeated."""
+        module = str(sys._getframe(1).f_globals["__name__"])
+        if name not in self._modules:
+            self.run("user", "add", name, "--password-stdin", *(["--admin"] if admin else []), stdin=PASSWORD + "\n")
+        assert self._modules.setdefault(name, module) == module, f"{name} is somebody of {self._modules[name]}"
         return Person(self.url, name)
 
     def answers(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,9 @@ import requests
 
 from casjobs_service.contexts import Contexts
 from casjobs_service.duckdb_catalog import comment_statements, read_catalog
-from sciserver_common.deployment import SERVICE_PORTS, SOURCE
+from sciserver_common.deployment import SERVICE_PORTS
 from sciserver_common.scopes import CASJOBS_WRITE
-from tests.auth.auth_platform import Process
-from tests.common.hub_platform import HubPlatform
+from tests.common.hub_platform import ServicePlatform
 from tests.support import wait_until
 
 STARS = 1000
@@ -61,7 +58,7 @@ def _described(column: Any) -> Any:
     return type(column)(column.name, column.type, **known.get(column.name, {}))
 
 
-class CasJobsPlatform(HubPlatform):
+class CasJobsPlatform(ServicePlatform):
     """The processes of one deployment with CasJobs.
 
     Parameters
@@ -71,52 +68,17 @@ class CasJobsPlatform(HubPlatform):
     """
 
     def __init__(self, home: Path, config: str = "") -> None:
-        super().__init__(home)
+        super().__init__(home, "casjobs", "jupyterhub_config.py", (CASJOBS_WRITE,))
         self.port = SERVICE_PORTS["casjobs"]
         (self.home / "service.json").write_text(json.dumps({"port": self.port}))
         with self._config.open("a") as file:
             file.write(f"\n{config}\n")
-        environment = {"SCISERVER_HOME": str(self.home), "PYTHONPATH": str(SOURCE)}
-        self.service = Process(
-            [sys.executable, "-m", "casjobs_service", "--config", str(self._config)],
-            self.deployment.logs_dir / "casjobs.log",
-            environment,
-        )
         self.contexts = Contexts.of(self.deployment)
-        self._tokens: dict[tuple[str, ...], str] = {}
 
     @property
     def rest(self) -> str:
         """The REST interface, behind the proxy."""
         return f"{self.url}/RestApi"
-
-    def start(self) -> None:
-        self.proxy.start(f"http://{self.deployment.internal_host}:8001/api/routes")
-        self.start_service()
-        self.start_hub()
-        wait_until(lambda: requests.get(f"{self.url}/health", timeout=20).ok, what="the service's route")
-
-    def start_service(self) -> None:
-        self.service.start(f"{self.direct_url}/health")
-
-    def kill_service(self) -> None:
-        """End it as a power failure would."""
-        assert self.service.popen is not None
-        self.service.popen.send_signal(signal.SIGKILL)
-        self.service.popen.wait(20)
-
-    def token(self, name: str, *scopes: str) -> str:
-        """A token of `name`, who may do everything in CasJobs unless told otherwise; the same one each time."""
-        key = (name, *scopes)
-        if key not in self._tokens:
-            self._tokens[key] = self.new_token(name, *(scopes or (CASJOBS_WRITE,)))["token"]
-        return self._tokens[key]
-
-    def join(self, name: str, group: str) -> None:
-        """Put a user into a group of the hub."""
-        self.add_user(name)
-        assert self.hub_api("POST", f"/groups/{group}").status_code in {201, 409}
-        assert self.hub_api("POST", f"/groups/{group}/users", json={"users": [name]}).status_code == 200
 
     def client(self, name: str, *scopes: str, direct: bool = False) -> Client:
         """Somebody who uses the service with a token."""

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 from tests.support import free_port
@@ -80,6 +81,12 @@ class PostgreSQL:
     def url(self) -> str:
         """As an operator writes it for `sciserver context add`."""
         return f"postgresql://{READER}@127.0.0.1:{self.port}/science"
+
+    def empty_database(self) -> str:
+        """URL of a new database for its owner."""
+        name = f"d{uuid.uuid4().hex}"
+        self.sql(f"CREATE DATABASE {name}")
+        return f"postgresql://{OWNER}@/{name}?host={self.home}&port={self.port}"
 
     def sql(self, text: str) -> str:
         """Run statements as the owner; returns what psql prints, without headings."""

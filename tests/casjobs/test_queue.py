@@ -16,7 +16,7 @@ from casjobs_service.errors import Kind, QueryError
 from casjobs_service.models import Job, JobKind, Status, User, now
 from casjobs_service.results import open_spool
 from casjobs_service.store import Store
-from tests.casjobs.engines_support import OWNER, PostgreSQL
+from tests.casjobs.engines_support import PostgreSQL
 from tests.casjobs.queue_support import (
     RUNAWAY,
     SECONDS,
@@ -364,16 +364,8 @@ async def test_a_full_disk_is_a_clear_error_and_the_service_goes_on(tmp_path: Pa
         process.close()
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    yield server
-    server.remove()
-
-
 async def test_two_services_share_a_database_and_no_job_runs_twice(postgresql: PostgreSQL, tmp_path: Path) -> None:
-    postgresql.sql("CREATE DATABASE two")
-    url = f"postgresql://{OWNER}@/two?host={postgresql.home}&port={postgresql.port}"
+    url = postgresql.empty_database()
     traits: dict[str, Any] = {"scheduler": {"running": 2, "per_user": 2}, "workers": {"warm": 1}}
     async with service(tmp_path / "a", url, **traits) as first, service(tmp_path / "b", url, **traits) as second:
         users = [await first.store.user(name) for name in ("ada", "bob", "cyd")]
@@ -392,8 +384,7 @@ async def test_two_services_share_a_database_and_no_job_runs_twice(postgresql: P
 
 
 async def test_a_database_that_dies_during_a_job_loses_nothing(postgresql: PostgreSQL, tmp_path: Path) -> None:
-    postgresql.sql("CREATE DATABASE mortal")
-    url = f"postgresql://{OWNER}@/mortal?host={postgresql.home}&port={postgresql.port}"
+    url = postgresql.empty_database()
     async with service(tmp_path / "a", url, scheduler={"lease_seconds": 3.0}) as parts:
         user = await parts.store.user("ada")
         job = await parts.until(await parts.submit(user, SECONDS), started)

@@ -5,44 +5,33 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import alembic.command
+import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, event, text
 
 from casjobs_service import owner
+from casjobs_service.database import MIGRATIONS
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.models import Base, Job, JobKind, Status, now
 from casjobs_service.store import Store, StoreError
-from tests.casjobs.engines_support import OWNER, PostgreSQL
+from tests.casjobs.engines_support import PostgreSQL
 
 ME, OTHER = "me", "other"
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    yield server
-    server.remove()
-
-
-def postgresql_url(server: PostgreSQL) -> str:
-    """URL of an empty database."""
-    name = f"d{uuid.uuid4().hex}"
-    server.sql(f"CREATE DATABASE {name}")
-    return f"postgresql://{OWNER}@/{name}?host={server.home}&port={server.port}"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('store')}/casjobs.sqlite"
-    return postgresql_url(request.getfixturevalue("postgresql"))
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.empty_database()
 
 
 @pytest.fixture
@@ -82,8 +71,53 @@ def test_migrations_make_the_tables_of_the_models(url: str) -> None:
     engine.dispose()
 
 
+OLD_JOB = {
+    **dict.fromkeys(("translated", "groups", "results"), "[]"),
+    **dict.fromkeys(("task_name", "output_type", "params", "into", "host_ip", "created_table", "owner"), ""),
+    **dict.fromkeys(("may_write", "send_email", "auto_complete"), False),
+    **dict.fromkeys(("estimate", "seconds", "rows", "statement", "statements", "attempts"), 0),
+    "id": 7,
+    "user_id": 3,
+    "key": 1,
+    "kind": "long",
+    "status": 0,
+    "context": "Sky",
+    "dialect": "tsql",
+    "query": "select 1",
+    "time_submit": datetime.datetime(2026, 1, 2),
+}
+"""A row of version 0001."""
+
+
+async def test_jobs_of_an_older_version_stay(url: str) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "base")
+        alembic.command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO users (id, name, created) VALUES (3, 'eva', '2026-01-01')"))
+        names = ", ".join(f'"{name}"' for name in OLD_JOB)
+        places = ", ".join(f":{name}" for name in OLD_JOB)
+        connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({places})"), OLD_JOB)  # noqa: S608 - our own names
+    engine.dispose()
+    store = Store(url)
+    job = await store.job(7)
+    assert job is not None
+    assert (job.query, job.parameters, job.limit) == ("select 1", {}, 0)
+    store.close()
+
+
+async def test_parameters_are_kept_as_they_are(store: Store) -> None:
+    eva = await store.user("eva")
+    sent = {"t": "a\0b 😀 '", "n": 2**63 - 1, "f": 0.1, "typed": {"value": None, "type": "int"}}
+    job = await add(store, eva.id, parameters=sent)
+    assert (await again(store, job)).parameters == sent
+
+
 async def test_two_services_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:
-    url = postgresql_url(postgresql)
+    url = postgresql.empty_database()
     for store in await asyncio.gather(*(asyncio.to_thread(Store, url) for _ in range(4))):
         store.close()
 
@@ -390,7 +424,7 @@ async def test_a_full_disk_is_said_clearly_and_passes(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_was_killed_is_used_again_when_it_is_back(postgresql: PostgreSQL) -> None:
-    store = Store(postgresql_url(postgresql))
+    store = Store(postgresql.empty_database())
     user = await store.user("ada")
     job = await add(store, user.id)
     postgresql.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -175,6 +176,69 @@ class HubPlatform:
         name = "service-casjobs"
         value = create_signed_value(secret(self.deployment, "casjobs-cookie"), name, token)
         return {name: value.decode()}
+
+
+class ServicePlatform(HubPlatform):
+    """The processes of one deployment with one of our services.
+
+    Parameters
+    ----------
+    name
+        Of the service.
+    config
+        File with its configuration.
+    scopes
+        Of the tokens of people, unless others are asked for.
+    """
+
+    def __init__(self, home: Path, name: str, config: str, scopes: tuple[str, ...]) -> None:
+        super().__init__(home)
+        self._name = name
+        self._scopes = scopes
+        self._tokens: dict[tuple[str, ...], str] = {}
+        self.service = Process(
+            [sys.executable, "-m", f"{name}_service", "--config", str(self.home / config)],
+            self.deployment.logs_dir / f"{name}.log",
+            {"SCISERVER_HOME": str(self.home), "PYTHONPATH": str(SOURCE)},
+        )
+
+    @property
+    def url(self) -> str:
+        """The service, behind the proxy."""
+        return self.deployment.service_url(self._name)
+
+    @property
+    def direct_url(self) -> str:
+        """The service without the proxy, as containers reach it."""
+        return self.deployment.internal_url(self._name)
+
+    def start(self) -> None:
+        self.proxy.start(f"http://{self.deployment.internal_host}:8001/api/routes")
+        self.start_service()
+        self.start_hub()
+        wait_until(lambda: requests.get(f"{self.url}/health", timeout=20).ok, what="the service's route")
+
+    def start_service(self) -> None:
+        self.service.start(f"{self.direct_url}/health")
+
+    def kill_service(self) -> None:
+        """End it as a power failure would."""
+        assert self.service.popen is not None
+        self.service.popen.send_signal(signal.SIGKILL)
+        self.service.popen.wait(20)
+
+    def token(self, name: str, *scopes: str) -> str:
+        """A token of `name`, who may do everything with the service unless told otherwise; the same one each time."""
+        key = (name, *scopes)
+        if key not in self._tokens:
+            self._tokens[key] = self.new_token(name, *(scopes or self._scopes))["token"]
+        return self._tokens[key]
+
+    def join(self, name: str, group: str) -> None:
+        """Put a user into a group of the hub."""
+        self.add_user(name)
+        assert self.hub_api("POST", f"/groups/{group}").status_code in {201, 409}
+        assert self.hub_api("POST", f"/groups/{group}/users", json={"users": [name]}).status_code == 200
 
 
 class Visitor(requests.Session):

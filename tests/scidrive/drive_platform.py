@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,11 +11,8 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 
-from sciserver_common.deployment import SOURCE
 from sciserver_common.scopes import FILES_SHARE, FILES_WRITE
-from tests.auth.auth_platform import Process
-from tests.common.hub_platform import HubPlatform
-from tests.support import wait_until
+from tests.common.hub_platform import ServicePlatform
 
 HUB_CONFIG = """
 c.JupyterHub.extra_user_scopes += ["access:services!service=scidrive"]
@@ -37,7 +32,7 @@ c.Proxy.extra_routes = {deployment.service_prefix("scidrive") + "dav/": deployme
 """
 
 
-class DrivePlatform(HubPlatform):
+class DrivePlatform(ServicePlatform):
     """The processes of one deployment with SciDrive.
 
     Parameters
@@ -47,63 +42,17 @@ class DrivePlatform(HubPlatform):
     """
 
     def __init__(self, home: Path, config: str = "") -> None:
-        super().__init__(home)
+        # What the test's own hub is made of takes memory, which is measured here.
+        super().__init__(home, "scidrive", "scidrive_config.py", (FILES_WRITE, FILES_SHARE))
         with self._config.open("a") as file:
             file.write(f"\n{HUB_CONFIG}\n")
-        # What the test's own hub is made of takes memory, which is measured here.
-        options = self.home / "scidrive_config.py"
-        options.write_text(f"c = get_config()\n{config}\n")
-        environment = {"SCISERVER_HOME": str(self.home), "PYTHONPATH": str(SOURCE)}
-        self.service = Process(
-            [sys.executable, "-m", "scidrive_service", "--config", str(options)],
-            self.deployment.logs_dir / "scidrive.log",
-            environment,
-        )
-        self._tokens: dict[tuple[str, ...], str] = {}
-
-    @property
-    def url(self) -> str:
-        """The service, behind the proxy."""
-        return self.deployment.service_url("scidrive")
-
-    @property
-    def direct_url(self) -> str:
-        """The service without the proxy, as containers reach it."""
-        return self.deployment.internal_url("scidrive")
-
-    def start(self) -> None:
-        self.proxy.start(f"http://{self.deployment.internal_host}:8001/api/routes")
-        self.start_service()
-        self.start_hub()
-        wait_until(lambda: requests.get(f"{self.url}/health", timeout=20).ok, what="the service's route")
-
-    def start_service(self) -> None:
-        self.service.start(f"{self.direct_url}/health")
-
-    def kill_service(self) -> None:
-        """End it as a power failure would."""
-        assert self.service.popen is not None
-        self.service.popen.send_signal(signal.SIGKILL)
-        self.service.popen.wait(20)
+        (self.home / "scidrive_config.py").write_text(f"c = get_config()\n{config}\n")
 
     @property
     def process(self) -> psutil.Process:
         """The service."""
         assert self.service.popen is not None
         return psutil.Process(self.service.popen.pid)
-
-    def token(self, name: str, *scopes: str) -> str:
-        """A token of `name`, who may do everything with files unless told otherwise; the same one each time."""
-        key = (name, *scopes)
-        if key not in self._tokens:
-            self._tokens[key] = self.new_token(name, *(scopes or (FILES_WRITE, FILES_SHARE)))["token"]
-        return self._tokens[key]
-
-    def join(self, name: str, group: str) -> None:
-        """Put a user into a group of the hub."""
-        self.add_user(name)
-        assert self.hub_api("POST", f"/groups/{group}").status_code in {201, 409}
-        assert self.hub_api("POST", f"/groups/{group}/users", json={"users": [name]}).status_code == 200
 
     def client(self, name: str, *scopes: str, direct: bool = False) -> Client:
         """Somebody who uses the service with a token."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import shutil
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,30 +16,17 @@ from sqlalchemy import text
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.models import Base, now
 from scidrive_service.store import Expiring, Store
-from tests.casjobs.engines_support import OWNER, PostgreSQL
+from tests.casjobs.engines_support import PostgreSQL
 
 ODD = ("a%_b", "zoë\udcff", "line\nbreak")
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    server = PostgreSQL()
-    yield server
-    server.remove()
-
-
-def postgresql_url(server: PostgreSQL) -> str:
-    """URL of an empty database."""
-    name = f"d{uuid.uuid4().hex}"
-    server.sql(f"CREATE DATABASE {name}")
-    return f"postgresql://{OWNER}@/{name}?host={server.home}&port={server.port}"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('store')}/scidrive.sqlite"
-    return postgresql_url(request.getfixturevalue("postgresql"))
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.empty_database()
 
 
 @pytest.fixture
@@ -64,7 +50,7 @@ def test_migrations_make_the_tables_of_the_models(url: str) -> None:
 
 
 def test_two_services_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:
-    url = postgresql_url(postgresql)
+    url = postgresql.empty_database()
     with ThreadPoolExecutor(4) as pool:
         for store in pool.map(Store, [url] * 4):
             store.close()
