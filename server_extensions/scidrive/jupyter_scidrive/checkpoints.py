@@ -23,7 +23,8 @@ class SciDriveCheckpoints(AsyncCheckpoints):
     @property
     def drive(self) -> Drive:
         """The parent's."""
-        drive: Drive = self.parent.drive
+        contents: Any = self.parent
+        drive: Drive = contents.drive
         return drive
 
     async def create_checkpoint(self, contents_mgr: SciDriveContents, path: str) -> dict[str, Any]:

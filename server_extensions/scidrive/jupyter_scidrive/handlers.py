@@ -6,12 +6,12 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+from jupyter_client.jsonutil import json_default
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.services.contents.handlers import (
     CheckpointsHandler,
     ContentsHandler,
     ModifyCheckpointsHandler,
-    json_default,
 )
 from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
@@ -37,12 +37,12 @@ class DriveHandler(ServiceHandler):
 
     auth_resource = AUTH_RESOURCE
 
-    def initialize(self, name: str, service: Service, contents: SciDriveContents) -> None:
+    def initialize(self, name: str, service: Service, contents: SciDriveContents) -> None:  # type: ignore[override]
         super().initialize(name, service)
         self._contents = contents
 
     @property
-    def contents_manager(self) -> SciDriveContents:  # type: ignore[override]
+    def contents_manager(self) -> SciDriveContents:
         """Not the server's own."""
         return self._contents
 
