@@ -1,8 +1,9 @@
 """The container images of this distribution: which there are, and how an engine gets them.
 
-A tag names content: ``sciserver/<name>:<hash>``, where the hash covers every file of ``images/<name>`` and the tag of
-the image it is built on. Whoever has the checkout knows the tag without asking an engine, an unchanged image is never
-built twice, and containers of an older build keep the image they were started from.
+A tag names content: ``sciserver/<name>:<hash>``, where the hash covers every file of ``images/<name>``, the sources of
+our own packages that the image installs, and the tag of the image it is built on. Whoever has the checkout knows the
+tag without asking an engine, an unchanged image is never built twice, and containers of an older build keep the image
+they were started from.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import hashlib
-import io
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ import docker
 import docker.errors
 
 from sciserver_common.deployment import SOURCE
+from sciserver_spawner import build_context
 
 DIRECTORY = SOURCE / "images"
 """One directory per image, named as the image."""
@@ -39,13 +39,13 @@ DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _SUITE = BASE.partition(":")[2]
 _LAST_LINES = 20
-_FILE_TIME = 1767225600  # 2026-01-01T00:00:00Z
-_IGNORED = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".DS_Store"}
-_CA_BUNDLE = "ca-bundle.crt"
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE")
 _CA_DEFAULT = "/etc/ssl/certs/ca-certificates.crt"
 # What a build may need to know of this machine's network; the engine keeps the proxies' values out of the image.
-_BUILD_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL")
+_BUILD_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("PIP_INDEX_URL", "NPM_CONFIG_REGISTRY"),
+)
 
 Progress = Callable[[str], None]
 
@@ -78,6 +78,8 @@ class Image:
         Place in the menu, small first.
     command
         What starts the server; empty for the spawner's own `cmd`.
+    packages
+        Directories of the checkout with our own packages that the image installs.
     """
 
     name: str
@@ -88,18 +90,16 @@ class Image:
     parent: Image | None
     order: int = 100
     command: tuple[str, ...] = ()
+    packages: tuple[Path, ...] = ()
 
     @functools.cached_property
     def tag(self) -> str:
-        """``sciserver/<name>:<hash>``; the hash changes with any file of the directory, and with the parent's."""
-        digest = hashlib.sha256(self.parent_tag.encode())
-        for path, relative in _files(self.directory):
-            content = path.read_bytes()
-            executable = "x" if path.stat().st_mode & 0o100 else "-"
-            # The lengths keep two different trees from reading the same.
-            digest.update(f"\0{len(relative)}:{relative}{executable}{len(content)}:".encode())
-            digest.update(content)
-        return f"sciserver/{self.name}:{digest.hexdigest()[:12]}"
+        """``sciserver/<name>:<hash>``; the hash changes with any file of `sources`, and with the parent's."""
+        return f"sciserver/{self.name}:{build_context.digest(self.parent_tag, self.sources())}"
+
+    def sources(self) -> Iterator[build_context.Source]:
+        """The files it is built from."""
+        return build_context.sources(self.directory, self.packages, self.directory.parents[1])
 
     @property
     def parent_tag(self) -> str:
@@ -113,7 +113,7 @@ def catalogue(directory: Path = DIRECTORY) -> list[Image]:
     Raises
     ------
     ImageError
-        An ``image.json`` is damaged or names a parent that does not exist.
+        An ``image.json`` is damaged, or names a parent or a package that does not exist.
     """
     entries = {file.parent.name: _read_entry(file) for file in sorted(directory.glob("*/image.json"))}
     images: dict[str, Image] = {}
@@ -134,6 +134,7 @@ def catalogue(directory: Path = DIRECTORY) -> list[Image]:
                 parent=load(entry["parent"], (*children, name)) if "parent" in entry else None,
                 order=entry.get("order", 100),
                 command=tuple(entry.get("command", ())),
+                packages=tuple(_package(name, path, directory.parent) for path in entry.get("packages", ())),
             )
         return images[name]
 
@@ -192,7 +193,7 @@ def build(
         if is_built(client, image):
             return
         progress(f"Building {image.tag} ({image.title})")
-        with _context(image, ca_bundle or host_ca_bundle()) as context:
+        with build_context.archive(image.sources(), ca_bundle or host_ca_bundle()) as context:
             _run_build(client, image, context, progress)
         progress(f"Built {image.tag}")
 
@@ -241,12 +242,11 @@ def _read_entry(file: Path) -> dict[str, Any]:
     return entry
 
 
-def _files(directory: Path) -> Iterator[tuple[Path, str]]:
-    """The files that make an image, with their relative names, in an order that does not depend on the disk."""
-    paths = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
-    for relative, path in sorted(paths.items()):
-        if relative != _CA_BUNDLE and path.suffix != ".pyc" and _IGNORED.isdisjoint(path.parts):
-            yield path, relative
+def _package(image: str, path: str, checkout: Path) -> Path:
+    package = checkout / path
+    if not package.is_dir() or checkout.resolve() not in package.resolve().parents:
+        raise ImageError(f"images/{image}/image.json: there is no package {path!r} in {checkout}.")
+    return package
 
 
 def _exists(client: docker.DockerClient, tag: str) -> bool:
@@ -271,29 +271,6 @@ def _lock(tag: str, progress: Progress) -> Iterator[None]:
             progress(f"Waiting for another build of {tag}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _context(image: Image, ca_bundle: Path | None) -> Iterator[IO[bytes]]:
-    """The build's input as a tar file, the same bytes for the same files, so that the engine's cache is found."""
-    with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w") as tar:
-            for path, relative in _files(image.directory):
-                mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-                _add(tar, relative, path.read_bytes(), mode)
-            if ca_bundle:
-                _add(tar, _CA_BUNDLE, ca_bundle.read_bytes(), 0o644)
-        file.seek(0)
-        yield file
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(content)
-    entry.mode = mode
-    # A file manager shows it; the same for all builds, so that equal inputs give equal layers.
-    entry.mtime = _FILE_TIME
-    tar.addfile(entry, io.BytesIO(content))
 
 
 def _run_build(client: docker.DockerClient, image: Image, context: IO[bytes], progress: Progress) -> None:
@@ -328,7 +305,7 @@ def _explain(image: Image, reason: str, lines: list[str]) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         hint = "Set PIP_CERT to a file with the certificate authorities of your network"
     elif any(sign in text for sign in ("Temporary failure", "Could not resolve", "NewConnectionError", "timed out")):
-        hint = "Check that this machine's containers reach deb.debian.org and pypi.org"
+        hint = "Check that this machine's containers reach deb.debian.org, pypi.org and registry.npmjs.org"
     elif "No space left" in text + reason:
         hint = "Free space on the engine's disk (`docker system df` shows what takes it)"
     elif "DO NOT MATCH THE HASHES" in text:
