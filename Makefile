@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SCISERVER := $(BIN)/sciserver
+EXTENSIONS := server_extensions/casjobs server_extensions/scidrive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: up down test test-packages lint docs bench lock clean
@@ -15,7 +16,7 @@ down: $(VENV)/installed
 	@$(SCISERVER) down
 
 # pip only fetches uv; uv installs the rest, several times faster.
-$(VENV)/installed: setup.cfg clients/python/setup.cfg constraints.txt scripts/venv.sh
+$(VENV)/installed: setup.cfg clients/python/setup.cfg $(EXTENSIONS:%=%/setup.cfg) constraints.txt scripts/venv.sh
 	@PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/venv.sh
 	@touch $@
 

@@ -32,5 +32,6 @@ echo "Installing the Python packages into $VENV"
     export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --constraint constraints.txt \
     --editable '.[postgresql,sqlserver,trino,test,lint]' \
-    --editable 'clients/python[astropy,polars]' ||
+    --editable 'clients/python[astropy,polars]' \
+    --editable server_extensions/casjobs --editable server_extensions/scidrive ||
     fail "The packages could not be installed: check that pypi.org can be reached, then repeat."

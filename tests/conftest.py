@@ -11,27 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker
-import hypothesis
 import pytest
 
 from sciserver_cli import engine_setup
 from sciserver_spawner import images
+from tests.chance import load_profiles, second_try_only_for
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
     from tests.lanes import Lanes
 
-# A busy machine is not a fault. What fails by chance can be repeated with what is printed.
-COMMON = {
-    "deadline": None,
-    "print_blob": True,
-    "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
-}
-hypothesis.settings.register_profile("chance", **COMMON)
-# A submission is tried with the same examples each time: whether it passes is not for chance to decide.
-hypothesis.settings.register_profile("same", **COMMON, derandomize=True, database=None)
-hypothesis.settings.load_profile("chance")
+load_profiles()
 
 
 # Of a test with the real engine, seconds: the first one waits for the images, which may be built meanwhile.
@@ -69,12 +60,11 @@ PROCESSES = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """More time for what needs the real engine; a second try (`.ci/run`) only for what is not alone on the machine."""
-    for item in items:
-        real = any(item.get_closest_marker(name) for name in ("docker", "browser"))
-        if real and not item.get_closest_marker("timeout"):
+    real = [item for item in items if any(item.get_closest_marker(name) for name in ("docker", "browser"))]
+    for item in real:
+        if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(ENGINE_TIMEOUT))
-        if not real and not PROCESSES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.flaky(reruns=0))
+    second_try_only_for(PROCESSES, [item for item in items if item not in real])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from jupyter_scidrive.handlers import SciDriveProxy
+from jupyter_server.base.handlers import path_regex
+
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.drive import Drive
+from jupyter_scidrive.handlers import CONTENTS, DriveCheckpoint, DriveCheckpoints, DriveContents, SciDriveProxy
 from SciServer.server.extension import ServiceExtension
 
 REST = "sciserver/scidrive/rest"
@@ -15,6 +19,17 @@ class SciDriveExtension(ServiceExtension):
     title = "SciDrive"
     setting = "SciDriveHost"
 
+    classes = [*ServiceExtension.classes, SciDriveContents]
+
     def initialize_handlers(self) -> None:
         """Add the routes."""
-        self.handlers.append((rf"/{REST}(?:/.*)?", SciDriveProxy, {"service": self.make_service(), "route": REST}))
+        service = self.make_service()
+        contents = SciDriveContents(Drive(service), parent=self.serverapp, log=self.log)
+        drive = {"service": service, "contents": contents}
+        path = rf"/{CONTENTS}{path_regex}"
+        self.handlers += [
+            (rf"/{REST}(?:/.*)?", SciDriveProxy, {"service": service, "route": REST}),
+            (rf"{path}/checkpoints", DriveCheckpoints, drive),
+            (rf"{path}/checkpoints/(?P<checkpoint_id>[\w-]+)", DriveCheckpoint, drive),
+            (path, DriveContents, drive),
+        ]

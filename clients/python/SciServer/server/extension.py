@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Unicode
 
+from SciServer.core.errors import SettingsError
+from SciServer.core.settings import Settings, read_config
 from SciServer.server.addresses import Address, AddressError
 from SciServer.server.service import Service
-from SciServer.server.settings import SettingsError, Token, sciscript
 from SciServer.server.upstream import Upstream
 
 
@@ -53,12 +55,13 @@ class ServiceExtension(ExtensionApp):
     def make_service(self) -> Service:
         """The service as it is configured. What is wrong with the configuration is told to who uses it."""
         try:
-            settings = sciscript()
-            address = self.upstream or settings.get(self.setting, "")
+            # Not `Settings.load`, which knows the public SciServer for what is not set: the token is not for that.
+            config = read_config()
+            address = self.upstream or config.get(self.setting)
             if not address:
                 return Service(self.title, None, self._missing())
-            token = Token(self.token_path, settings)
-            return Service(self.title, Upstream(Address.parse(address), token, self.connect_timeout))
+            token = Path(self.token_path or config.get("KeystoneTokenPath", Settings.token_path)).expanduser()
+            return Service(self.title, Upstream(Address.parse(str(address)), str(token), self.connect_timeout))
         except (AddressError, SettingsError) as error:
             self.log.error("%s cannot be used: %s", self.title, error)
             return Service(self.title, None, f"{self.title} cannot be used. {error}")

@@ -110,7 +110,8 @@ def to_page(headers: HTTPHeaders) -> HTTPHeaders:
     and proxies that know it badly.
     """
     chosen = _chosen(headers, _TO_PAGE)
-    media_type = chosen.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+    chosen.setdefault("Content-Type", "application/octet-stream")
+    media_type = chosen["Content-Type"].partition(";")[0].strip().lower()
     if media_type not in _PLAIN and not chosen.get("Content-Disposition", "").lower().startswith("attachment"):
         chosen["Content-Disposition"] = "attachment"
     chosen["X-Content-Type-Options"] = "nosniff"

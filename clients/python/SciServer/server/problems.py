@@ -9,8 +9,7 @@ from typing import Any
 
 from tornado import web
 
-from SciServer.server.settings import SettingsError
-from SciServer.server.upstream import BrokenOff, Unreachable
+from SciServer.core.errors import NotSignedInError, ServiceUnavailableError, TransferError
 
 
 class Problem(web.HTTPError):
@@ -40,12 +39,12 @@ def problem_of(title: str) -> Iterator[None]:
     """
     try:
         yield
-    except SettingsError as error:
+    except NotSignedInError as error:
         raise Problem(HTTPStatus.UNAUTHORIZED, f"{title} cannot be used. {error}", "token") from error
-    except Unreachable as error:
+    except ServiceUnavailableError as error:
         text = f"{title} does not answer. {error} Try again in a minute; if it stays so, tell the operator."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, text, "unreachable") from error
-    except BrokenOff as error:
+    except TransferError as error:
         text = f"{title} has broken off its answer. Try again."
         raise Problem(HTTPStatus.BAD_GATEWAY, text, "broken-off") from error
 

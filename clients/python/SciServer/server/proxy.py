@@ -47,7 +47,7 @@ class ServiceHandler(ExtensionHandlerMixin, APIHandler):
     def content_security_policy(self) -> str:
         return f"{super().content_security_policy}; {headers.SANDBOX}"
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """Refuse who may not call this, before the request's body is taken.
 
         Jupyter asks for no proof of origin of requests that only read. Here they read somebody's data in another
@@ -57,7 +57,8 @@ class ServiceHandler(ExtensionHandlerMixin, APIHandler):
         if self.request.method == "OPTIONS" or self._finished:
             return
         # Decorated anew each time, because `authorized` keeps to the method that it has seen first.
-        await web.authenticated(authorized(_allowed))(self)
+        allowed: Any = web.authenticated(authorized(_allowed))(self)
+        await allowed
         self.check_xsrf_cookie()
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
@@ -74,9 +75,9 @@ class ServiceHandler(ExtensionHandlerMixin, APIHandler):
 class ProxyHandler(ServiceHandler):
     """Passes on what is below one path to the service."""
 
-    SUPPORTED_METHODS = (*METHODS, "OPTIONS")  # type: ignore[assignment]
+    SUPPORTED_METHODS = (*METHODS, "OPTIONS")
 
-    def initialize(self, name: str, service: Service, route: str) -> None:
+    def initialize(self, name: str, service: Service, route: str) -> None:  # type: ignore[override]
         super().initialize(name, service)
         self._route = f"/{route}"
         self._exchange: Exchange | None = None
@@ -90,7 +91,7 @@ class ProxyHandler(ServiceHandler):
 
     # -- there
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         await super().prepare()
         if self.request.method == "OPTIONS" or self._finished:
             return

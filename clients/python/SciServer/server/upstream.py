@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections import deque
@@ -19,8 +20,9 @@ from tornado import httputil, iostream
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
 from tornado.tcpclient import TCPClient
 
+from SciServer.core import tokens
+from SciServer.core.errors import NotSignedInError, ServiceUnavailableError, TransferError
 from SciServer.server.addresses import Address
-from SciServer.server.settings import Token
 
 NO_LIMIT = 2**62
 
@@ -31,17 +33,11 @@ EARLY = 1024 * 1024
 """Bytes of an answer that comes before the request's body is at its end. They are kept, since a service that refuses
 an upload may close the connection, and what was not read then is lost."""
 
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+
 _HAS_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 Sink = Callable[[bytes], Awaitable[None]]
-
-
-class Unreachable(Exception):
-    """The service does not answer."""
-
-
-class BrokenOff(Exception):
-    """The service's answer has ended before its time."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +56,15 @@ class Upstream:
     ----------
     address
         Where it is.
-    token
-        Who asks.
+    token_path
+        File with the token, for `SciServer.core.tokens.find`.
     connect_timeout
         Seconds until a connection must be there.
     """
 
-    def __init__(self, address: Address, token: Token, connect_timeout: float) -> None:
+    def __init__(self, address: Address, token_path: str, connect_timeout: float) -> None:
         self.address = address
-        self.token = token
+        self._token_path = token_path
         self._connect_timeout = connect_timeout
         self._tcp = TCPClient()
         self._tls: ssl.SSLContext | None = None
@@ -95,15 +91,15 @@ class Upstream:
 
         Raises
         ------
-        SettingsError
+        NotSignedInError
             There is no token.
-        Unreachable
+        ServiceUnavailableError
             Nothing listens there, or it takes too long.
         """
         sent = headers.copy() if headers is not None else httputil.HTTPHeaders()
         sent["Host"] = self.address.netloc
         sent["Connection"] = "close"
-        sent["X-Auth-Token"] = self.token.read()
+        sent["X-Auth-Token"] = self._token()
         if client:
             # Services name their public addresses in answers to browsers, and internal ones to containers.
             sent["X-Forwarded-For"] = client
@@ -119,7 +115,7 @@ class Upstream:
 
         Raises
         ------
-        SettingsError, Unreachable, BrokenOff
+        NotSignedInError, ServiceUnavailableError, TransferError
         """
         length = len(body or b"") if method in _HAS_BODY else None
         exchange = await self.open(method, target, headers, length=length)
@@ -138,6 +134,18 @@ class Upstream:
         finally:
             exchange.close()
 
+    def _token(self) -> str:
+        """The token, read again each time: a few bytes of the local disk, for which a thread would take longer."""
+        token = tokens.find(self._token_path)
+        if token is None:
+            raise NotSignedInError(
+                f"There is no token: neither {self._token_path} nor ${tokens.ENVIRONMENT} has one. Make one at the "
+                "hub's page Token and give it to this server."
+            )
+        if not _TOKEN.fullmatch(token.reveal()):
+            raise NotSignedInError(f"What is in {self._token_path} or ${tokens.ENVIRONMENT} is not a token.")
+        return token.reveal()
+
     async def _connect(self) -> iostream.IOStream:
         address = self.address
         if address.scheme == "https" and self._tls is None:
@@ -147,9 +155,10 @@ class Upstream:
                 address.host, address.port, ssl_options=self._tls, timeout=self._connect_timeout
             )
         except ssl.SSLError as error:
-            raise Unreachable(f"The certificate of {address.netloc} is not trusted: {error.reason}.") from error
+            text = f"The certificate of {address.netloc} is not trusted: {error.reason}."
+            raise ServiceUnavailableError(text) from error
         except (OSError, TimeoutError, iostream.StreamClosedError) as error:
-            raise Unreachable(f"{address.netloc} cannot be reached: {error or 'no answer'}.") from error
+            raise ServiceUnavailableError(f"{address.netloc} cannot be reached: {error or 'no answer'}.") from error
         stream.set_nodelay(True)
         _keep_alive(stream.socket)
         return stream
@@ -187,7 +196,8 @@ class Exchange(httputil.HTTPMessageDelegate):
             return
         writing = self._connection.write(piece)
         if not writing.done():
-            await asyncio.wait([writing, self._head], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [writing, self._head]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         self._takes_more = writing.done() and writing.exception() is None
 
     def end(self) -> None:
@@ -200,7 +210,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
         Raises
         ------
-        Unreachable
+        ServiceUnavailableError
             The service has gone without one.
         """
         return await asyncio.shield(self._head)
@@ -210,7 +220,7 @@ class Exchange(httputil.HTTPMessageDelegate):
 
         Raises
         ------
-        BrokenOff
+        TransferError
             The service has gone in the middle of it.
         """
         while self._early:
@@ -253,8 +263,8 @@ class Exchange(httputil.HTTPMessageDelegate):
             self._whole.set_result(None)
 
     def on_connection_close(self) -> None:
-        _fail(self._head, Unreachable("The service has closed the connection without an answer."))
-        _fail(self._whole, BrokenOff("The service's answer has ended before its time."))
+        _fail(self._head, ServiceUnavailableError("The service has closed the connection without an answer."))
+        _fail(self._whole, TransferError("The service's answer has ended before its time."))
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:
