@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 import docker.errors
@@ -80,6 +80,10 @@ class Image:
         What starts the server; empty for the spawner's own `cmd`.
     packages
         Directories of the checkout with our own packages that the image installs.
+    stages
+        Stages of the parent's Dockerfile that this one is put together from, instead of from the finished parent.
+        Its own steps can so come before those of the parent that change more often. The Dockerfile gets them as
+        arguments, with their names in capitals.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Image:
     order: int = 100
     command: tuple[str, ...] = ()
     packages: tuple[Path, ...] = ()
+    stages: tuple[str, ...] = ()
 
     @functools.cached_property
     def tag(self) -> str:
@@ -135,6 +140,7 @@ def catalogue(directory: Path = DIRECTORY) -> list[Image]:
                 order=entry.get("order", 100),
                 command=tuple(entry.get("command", ())),
                 packages=tuple(_package(name, path, directory.parent) for path in entry.get("packages", ())),
+                stages=tuple(entry.get("stages", ())),
             )
         return images[name]
 
@@ -193,8 +199,15 @@ def build(
         if is_built(client, image):
             return
         progress(f"Building {image.tag} ({image.title})")
-        with build_context.archive(image.sources(), ca_bundle or host_ca_bundle()) as context:
-            _run_build(client, image, context, progress)
+        authorities = ca_bundle or host_ca_bundle()
+        parents = {"PARENT": image.parent_tag}
+        if image.parent and image.stages:
+            # They are in the engine's cache since the parent was built.
+            parents = {
+                stage.upper(): _run_build(client, image.parent, authorities, lambda _: None, target=stage)
+                for stage in image.stages
+            }
+        _run_build(client, image, authorities, progress, parents, tag=image.tag)
         progress(f"Built {image.tag}")
 
 
@@ -273,30 +286,43 @@ def _lock(tag: str, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _run_build(client: docker.DockerClient, image: Image, context: IO[bytes], progress: Progress) -> None:
+def _run_build(
+    client: docker.DockerClient,
+    image: Image,
+    ca_bundle: Path | None,
+    progress: Progress,
+    parents: dict[str, str] | None = None,
+    **options: str,
+) -> str:
+    """Build the image, or with `target` a stage of it, and give its ID."""
     arguments = {name: os.environ[name] for name in _BUILD_VARIABLES if os.environ.get(name)}
+    arguments |= parents or {"PARENT": image.parent_tag}
     lines: list[str] = []
+    made = ""
     try:
-        events = client.api.build(
-            fileobj=context,
-            custom_context=True,
-            tag=image.tag,
-            buildargs={**arguments, "PARENT": image.parent_tag},
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for event in events:
-            if "error" in event:
-                raise ImageBuildError(_explain(image, event["error"], lines))
-            for line in event.get("stream", "").splitlines():
-                if line.strip():
-                    lines.append(line.rstrip())
-                    progress(lines[-1])
+        with build_context.archive(image.sources(), ca_bundle) as context:
+            events = client.api.build(
+                fileobj=context,
+                custom_context=True,
+                buildargs=arguments,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                **options,
+            )
+            for event in events:
+                if "error" in event:
+                    raise ImageBuildError(_explain(image, event["error"], lines))
+                made = event.get("aux", {}).get("ID", made)
+                for line in event.get("stream", "").splitlines():
+                    if line.strip():
+                        lines.append(line.rstrip())
+                        progress(lines[-1])
     except (docker.errors.APIError, OSError) as error:
         raise ImageBuildError(_explain(image, str(error), lines)) from error
-    if not is_built(client, image):
+    if not made:
         raise ImageBuildError(_explain(image, "The engine ended the build without an image.", lines))
+    return made
 
 
 def _explain(image: Image, reason: str, lines: list[str]) -> str:

@@ -126,11 +126,10 @@ function addCommands(app: JupyterFrontEnd, panel: CasJobsPanel, act: ITableActio
 }
 
 function addContextMenu(app: JupyterFrontEnd): void {
-  const entries: [string, string][] = [
+  const entries: (readonly [string, string])[] = [
     [CommandIDs.insertQuery, TABLE],
     [CommandIDs.showSample, TABLE],
-    [CommandIDs.copyName, '.casjobs-mod-context, .casjobs-mod-column, .casjobs-mod-function'],
-    [CommandIDs.copyName, TABLE],
+    ...['context', 'table', 'column', 'function'].map(kind => [CommandIDs.copyName, `.casjobs-mod-${kind}`] as const),
     [CommandIDs.rename, TABLE],
     [CommandIDs.drop, TABLE]
   ];

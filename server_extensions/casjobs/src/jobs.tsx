@@ -32,7 +32,7 @@ export function Jobs({ model, actions }: IJobsProps): React.JSX.Element {
     <>
       <div className="casjobs-Bar">
         <label>
-          Show{' '}
+          Show
           <select className="jp-mod-styled" value={model.kind} onChange={event => (model.kind = event.target.value)}>
             <option value="">all queries</option>
             <option value="long">the long queue</option>

@@ -1,19 +1,73 @@
 /**
- * What is around the list of files: buttons above, the quota below.
+ * The list of files, with buttons above and the quota below.
  */
 import { UseSignal } from '@jupyterlab/apputils';
-import { type FileBrowser, Uploader } from '@jupyterlab/filebrowser';
-import { filterIcon, newFolderIcon, ReactWidget, refreshIcon, ToolbarButton } from '@jupyterlab/ui-components';
+import type { IDocumentManager } from '@jupyterlab/docmanager';
+import { FileBrowser, FilterFileBrowserModel, Uploader } from '@jupyterlab/filebrowser';
+import type { IStateDB } from '@jupyterlab/statedb';
+import { filterIcon, type LabIcon, newFolderIcon, ReactWidget, refreshIcon, ToolbarButton } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
 import { type ISignal, Signal } from '@lumino/signaling';
 import type { PanelLayout } from '@lumino/widgets';
 import * as React from 'react';
 
 import { reason } from '../../shared/request';
 import { Usage } from '../../shared/usage';
+import { NAME } from './drive';
 import { scidriveIcon } from './icon';
 import * as rest from './rest';
 
-/** How much of the drive is used, asked for after something has changed. */
+/** Milliseconds between two questions for what is in the folder that somebody looks at. */
+const INTERVAL = 30_000;
+
+export class SciDriveBrowser extends FileBrowser {
+  constructor(id: string, manager: IDocumentManager, state: IStateDB | null) {
+    const model = new FilterFileBrowserModel({
+      manager,
+      driveName: NAME,
+      state: state ?? undefined,
+      auto: false,
+      refreshInterval: INTERVAL,
+      refreshStandby: () => (this.isVisible ? 'when-hidden' : true)
+    });
+    super({ id, model, state: state ?? undefined });
+    this.title.icon = scidriveIcon;
+    this.title.caption = NAME;
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', NAME);
+    this._addButtons();
+    this._addFooter();
+  }
+
+  /** Nothing is asked of the service before somebody looks. */
+  protected onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    void this.model.restore(this.id).then(() => this.model.refresh());
+  }
+
+  private _addButtons(): void {
+    const button = (name: string, icon: LabIcon, tooltip: string, onClick: () => unknown): void => {
+      this.toolbar.addItem(name, new ToolbarButton({ icon, tooltip, onClick: () => void onClick() }));
+    };
+    button('new-folder', newFolderIcon, 'New Folder', () => this.createNewDirectory());
+    this.toolbar.addItem('upload', new Uploader({ model: this.model }));
+    button('refresh', refreshIcon, 'Read the Folder Again', () => this.model.refresh());
+    button('filter', filterIcon, 'Filter by Name', () => (this.showFileFilter = !this.showFileFilter));
+  }
+
+  private _addFooter(): void {
+    const account = new Account();
+    this.model.refreshed.connect(() => void account.refresh());
+    // The list shows nothing of it.
+    this.model.connectionFailure.connect((_, error) => account.fail(error));
+    const footer = ReactWidget.create(
+      <UseSignal signal={account.changed}>{() => <Footer account={account} />}</UseSignal>
+    );
+    (this.layout as PanelLayout).addWidget(footer);
+  }
+}
+
+/** How much of the drive is used, or why the service does not say. */
 class Account {
   get changed(): ISignal<this, void> {
     return this._changed;
@@ -26,40 +80,18 @@ class Account {
     try {
       this.value = await rest.account();
       this.problem = '';
+      this._changed.emit();
     } catch (error) {
-      this.problem = reason(error);
+      this.fail(error);
     }
+  }
+
+  fail(error: unknown): void {
+    this.problem = reason(error);
     this._changed.emit();
   }
 
   private _changed = new Signal<this, void>(this);
-}
-
-export function furnish(browser: FileBrowser): void {
-  browser.title.icon = scidriveIcon;
-  browser.title.caption = 'SciDrive';
-  browser.node.setAttribute('role', 'region');
-  browser.node.setAttribute('aria-label', 'SciDrive');
-  addButtons(browser);
-  const account = new Account();
-  const footer = ReactWidget.create(<UseSignal signal={account.changed}>{() => <Footer account={account} />}</UseSignal>);
-  (browser.layout as PanelLayout).addWidget(footer);
-  // The list is read whenever somebody looks at it, and after each change.
-  browser.model.refreshed.connect(() => {
-    if (browser.isVisible) {
-      void account.refresh();
-    }
-  });
-}
-
-function addButtons(browser: FileBrowser): void {
-  const button = (name: string, icon: typeof refreshIcon, tooltip: string, onClick: () => unknown): void => {
-    browser.toolbar.addItem(name, new ToolbarButton({ icon, tooltip, onClick: () => void onClick() }));
-  };
-  button('new-folder', newFolderIcon, 'New Folder', () => browser.createNewDirectory());
-  browser.toolbar.addItem('upload', new Uploader({ model: browser.model }));
-  button('refresh', refreshIcon, 'Read the List Again', () => browser.model.refresh());
-  button('filter', filterIcon, 'Filter by Name', () => (browser.showFileFilter = !browser.showFileFilter));
 }
 
 function Footer({ account }: { account: Account }): React.JSX.Element | null {
@@ -71,5 +103,5 @@ function Footer({ account }: { account: Account }): React.JSX.Element | null {
     );
   }
   const quota = account.value?.quota_info;
-  return quota ? <Usage name="SciDrive" used={quota.normal} quota={quota.quota} /> : null;
+  return quota ? <Usage name={NAME} used={quota.normal} quota={quota.quota} /> : null;
 }

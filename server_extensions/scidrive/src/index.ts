@@ -3,10 +3,12 @@
  */
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { IDocumentManager } from '@jupyterlab/docmanager';
 import { IFileBrowserFactory } from '@jupyterlab/filebrowser';
+import { IStateDB } from '@jupyterlab/statedb';
 import { linkIcon } from '@jupyterlab/ui-components';
 
-import { furnish } from './browser';
+import { SciDriveBrowser } from './browser';
 import { NAME, SciDrive } from './drive';
 import { scidriveIcon } from './icon';
 import { makeLink } from './links';
@@ -19,18 +21,21 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-scidrive:plugin',
   description: 'SciDrive in the side bar.',
   autoStart: true,
-  requires: [IFileBrowserFactory],
-  optional: [ILayoutRestorer, ICommandPalette],
+  requires: [IDocumentManager, IFileBrowserFactory],
+  optional: [IStateDB, ILayoutRestorer, ICommandPalette],
   activate: (
     app: JupyterFrontEnd,
+    manager: IDocumentManager,
     factory: IFileBrowserFactory,
+    state: IStateDB | null,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null
   ) => {
     const { contents } = app.serviceManager;
     contents.addDrive(new SciDrive());
-    const browser = factory.createFileBrowser(ID, { driveName: NAME, refreshInterval: 60_000 });
-    furnish(browser);
+    const browser = new SciDriveBrowser(ID, manager, state);
+    // So the commands of JupyterLab's own browser work in this one.
+    void factory.tracker.add(browser);
     app.shell.add(browser, 'left', { rank: 301, type: NAME });
     restorer?.add(browser, ID);
 
