@@ -15,7 +15,7 @@ down: $(VENV)/installed
 	@$(SCISERVER) down
 
 # pip only fetches uv; uv installs the rest, several times faster.
-$(VENV)/installed: setup.cfg constraints.txt scripts/venv.sh
+$(VENV)/installed: setup.cfg clients/python/setup.cfg constraints.txt scripts/venv.sh
 	@PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/venv.sh
 	@touch $@
 
@@ -36,6 +36,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict clients/python/SciServer
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 docs: $(VENV)/installed

@@ -31,5 +31,6 @@ echo "Installing the Python packages into $VENV"
 [ -n "${SSL_CERT_FILE:-}" ] || [ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
     export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --constraint constraints.txt \
-    --editable '.[postgresql,sqlserver,trino,test,lint]' ||
+    --editable '.[postgresql,sqlserver,trino,test,lint]' \
+    --editable 'clients/python[astropy,polars]' ||
     fail "The packages could not be installed: check that pypi.org can be reached, then repeat."
