@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from SciServer.magics.errors import MagicError
 from SciServer.magics.sqltext import template_end
 
-
 SIGN = "%"
 """Before the name of a magic. argparse cannot have it in a program's name: it formats what it has formatted before."""
 

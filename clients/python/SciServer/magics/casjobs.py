@@ -128,14 +128,14 @@ class CasJobsMagics(Magics):
         if options.output and len(tables) > 1:
             namespace.say(f"The query has {len(tables)} results; {options.output} holds the last one.")
         for table in [] if options.output else tables[:-1]:
-            display(table)
+            display(table)  # type: ignore[no-untyped-call]
         return self._kept(tables[-1], options.output)
 
     def _kept(self, value: object, output: str | None) -> object:
         """The value, unless it goes into a variable."""
         if not output:
             return value
-        self.shell.user_ns[_variable(output)] = value
+        self.session.shell.user_ns[_variable(output)] = value
         return None
 
     def _command(self, command: Command, given: Sequence[Word], namespace: Namespace) -> Any:

@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from SciServer.core import Job, SciServerError
 from SciServer.magics import casjobs_commands as declared
@@ -101,7 +101,9 @@ class Actions:
         if options.append and options.replace:
             raise MagicError("Either --append or --replace.")
         table = text_of(options.table)
-        mode = "append" if options.append else "replace" if options.replace else "create"
+        mode: Literal["create", "append", "replace"] = "create"
+        if options.append or options.replace:
+            mode = "append" if options.append else "replace"
         data = self._data(options.data)
         reporter = Reporter(self.session.shell, f"Upload of {table}")
         with reporter:
@@ -174,7 +176,9 @@ def parts_of(name: str) -> tuple[str, str]:
             parts.append("")
         else:
             bracketed, quoted, plain = part.groups()
-            parts[-1] = (bracketed or "").replace("]]", "]") or (quoted or "").replace('""', '"') or (plain or "").strip()
+            parts[-1] = (
+                (bracketed or "").replace("]]", "]") or (quoted or "").replace('""', '"') or (plain or "").strip()
+            )
     schema_only = len(parts) == 2 and parts[0].lower() == "dbo"
     return ("" if len(parts) == 1 or schema_only else parts[0], parts[-1])
 

@@ -9,9 +9,7 @@ ON_TIMEOUT = ("fail", "queue", "ask")
 DIALECTS = ("tsql", "duckdb", "postgresql", "trino", "mssql")
 STATUSES = ("ready", "started", "canceling", "canceled", "failed", "finished")
 
-CONTEXT = Option(
-    ("--context", "-c"), "Database in which names are looked up.", "CONTEXT", takes="context"
-)
+CONTEXT = Option(("--context", "-c"), "Database in which names are looked up.", "CONTEXT", takes="context")
 OUTPUT = Option(("--output", "-o"), "Variable for the result, which is not shown then.", "NAME")
 FORMAT = Option(("--format", "-f"), "Library whose table the result becomes.", "FORMAT", choices=FORMATS)
 LIMIT = Option(("--limit", "-n"), "Rows after which the query is cancelled.", "N", whole_number)
@@ -27,8 +25,8 @@ QUERY = (
     Option(("--into",), "Table of MyDB for the result. The query runs in the long queue.", "TABLE", takes="new table"),
     Option(
         ("--on-timeout",),
-        "When the time of a quick query is over: fail and say how to go on, go on in the long queue and wait, or go on "
-        "and ask.",
+        "When the time of a quick query is over: fail and say how to go on; go on in the long queue and wait; go on, "
+        "and ask whether to wait.",
         "WHAT",
         choices=ON_TIMEOUT,
     ),
@@ -86,8 +84,7 @@ COMMANDS = (
             Positional("table", "Its name; or MyScratch.NAME", takes="new table"),
             Positional(
                 "data",
-                "A variable with a DataFrame or table, {{an expression}}, or the name of a CSV, FITS, VOTable, Parquet or "
-                "Arrow file.",
+                "A variable with a table, {{an expression}}, or the name of a CSV, FITS, VOTable, Parquet or Arrow file.",
                 takes="data",
             ),
         ),
@@ -105,10 +102,11 @@ COMMANDS = (
 )
 BY_NAME = {command.name: command for command in COMMANDS}
 
-BEGINNINGS = frozenset(
-    "select with declare set exec execute create insert update delete drop alter truncate merge if while begin print "
-    "from values pivot unpivot explain show summarize grant revoke".split()
-)
+_BEGINNINGS = """
+    select with declare set exec execute create insert update delete drop alter truncate merge if while begin print from
+    values pivot unpivot explain show summarize grant revoke
+"""
+BEGINNINGS = frozenset(_BEGINNINGS.split())
 """Words with which SQL begins: none of them is a command that was misspelt."""
 
 PAGE = """%casjobs [options] SQL        run a query; its value is the result

@@ -1,10 +1,11 @@
-"""Completion in ``%casjobs`` lines and ``%%casjobs`` cells, by IPython's matchers of version 2; JupyterLab uses them."""
+"""Completion in ``%casjobs`` lines and ``%%casjobs`` cells, by IPython's matchers of version 2."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -143,7 +144,7 @@ class Completion:
 
     def variables(self, fits: Callable[[object], bool]) -> list[tuple[str, str]]:
         """Variables that hold something of a kind."""
-        user = self.magics.shell.user_ns
+        user = self.magics.session.shell.user_ns
         return [(name, "instance") for name, value in user.items() if not name.startswith("_") and fits(value)]
 
     # -- SQL
@@ -151,7 +152,7 @@ class Completion:
     def in_sql(self, sql: str, cursor: int, options: str) -> Offer:
         """In a query; `options` stand before it."""
         given = [word.text for word in leading(options, declared.QUERY).words]
-        values = dict(zip(given, given[1:], strict=False))
+        values = dict(pairwise(given))
         default = values.get("--context") or values.get("-c") or self.magics.context
         dialect = values.get("--dialect") or "tsql"
         where = place(sql, cursor, dialect)

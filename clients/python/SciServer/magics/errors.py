@@ -55,8 +55,7 @@ def shown_as(error: BaseException, lines: Sequence[str]) -> BaseException:
     """The same error, of which IPython shows these lines.
 
     Its type and attributes stay as they are, for ``except QueryError as error``. Its frames are dropped: those of the
-    client have nothing to say about a refused query, and ``%tb`` with ``%xmode Verbose`` would show the values in them,
-    among which is the token.
+    client have nothing to say about a refused query, and ``%xmode Verbose`` would show what is in them, the token too.
     """
     error._render_traceback_ = Message(error, lines)  # type: ignore[attr-defined]
     error.__suppress_context__ = True

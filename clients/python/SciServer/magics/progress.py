@@ -51,13 +51,13 @@ class _Cell(_Line):
 
     def show(self, line: str) -> None:
         if self.handle is None:
-            self.handle = display({"text/plain": line}, raw=True, display_id=True)
+            self.handle = display({"text/plain": line}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
-            self.handle.update({"text/plain": line}, raw=True)
+            self.handle.update({"text/plain": line}, raw=True)  # type: ignore[no-untyped-call]
 
     def clear(self) -> None:
         if self.handle is not None:
-            self.handle.update({"text/plain": ""}, raw=True)
+            self.handle.update({"text/plain": ""}, raw=True)  # type: ignore[no-untyped-call]
 
 
 class _Terminal(_Line):

@@ -27,8 +27,8 @@ Key = tuple[str, str, str]
 class Schema:
     """Contexts, tables, columns and functions, as far as they can be had at once.
 
-    Nothing here raises an error: what cannot be had is empty. Requests are made by threads that nobody waits for longer
-    than until `deadline`.
+    Nothing here raises an error: what cannot be had is empty. Requests are made by threads, for which nobody waits
+    beyond `deadline`.
     """
 
     def __init__(self) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from SciServer.magics.sqltext import Kind, Token, tokens
 
-KEYWORDS = (
-    "select distinct top into from where group by having order asc desc inner left right full outer cross join apply on "
-    "and or not in exists between like is null as case when then else end union all except intersect with over "
-    "partition insert values update set delete create table view drop declare cast convert"
-).split()
+_COMMON = """
+    select distinct top into from where group by having order asc desc inner left right full outer cross join apply on
+    and or not in exists between like is null as case when then else end union all except intersect with over partition
+    insert values update set delete create table view drop declare cast convert
+"""
+KEYWORDS = _COMMON.split()
 _KEYWORDS = frozenset([*KEYWORDS, "limit", "offset", "option", "for", "using", "tablesample", "pivot", "go"])
 _BEFORE_TABLES = frozenset({"from", "join", "apply", "update", "table"})
 _PREFIX = re.compile(r"[@#$]?[^\W\d][\w$#@]*\Z|\Z")
@@ -64,7 +65,9 @@ class Place:
 def place(text: str, cursor: int, dialect: str = "tsql") -> Place:
     """What could stand at the cursor."""
     all_tokens = list(tokens(text, dialect))
-    inside = next((token for token in all_tokens if token.start < cursor <= token.end and _closed_off(token, cursor)), None)
+    inside = next(
+        (token for token in all_tokens if token.start < cursor <= token.end and _closed_off(token, cursor)), None
+    )
     if inside is not None and inside.kind is Kind.TEMPLATE:
         return Place("python", text[inside.start + 2 : cursor])
     if inside is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from SciServer.magics import values
 from SciServer.magics.errors import MagicError, excerpt, offset_of, place_of, said
@@ -194,9 +193,7 @@ class _Binder:
         shown = " ".join(token.text.split())
         shown = shown if len(shown) <= 80 else shown[:79] + "…"
         place = f"line {line + self.first_line - 1}, column {column}"
-        return MagicError(
-            f"{shown} ({place}) {what}", *excerpt(self.text, line, column, first_line=self.first_line)
-        )
+        return MagicError(f"{shown} ({place}) {what}", *excerpt(self.text, line, column, first_line=self.first_line))
 
 
 def in_strings(query: Query, dialect: str = "tsql") -> list[str]:

@@ -44,7 +44,9 @@ def plain(value: object) -> object:
     unit = getattr(value, "unit", None)
     # Times of pandas have one too, which says how fine they are.
     if unit is not None and not isinstance(unit, str):
-        raise Refused(f"has the unit {unit}, of which SQL knows nothing. Take its number in the column's unit: .to_value(…)")
+        raise Refused(
+            f"has the unit {unit}, of which SQL knows nothing. Take its number in the column's unit: .to_value(…)"
+        )
     if getattr(value, "ndim", 1) > 1:
         raise Refused("has several dimensions, and a list has one.")
     unpacked = _unpacked(value)
