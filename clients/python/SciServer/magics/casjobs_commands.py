@@ -84,7 +84,7 @@ COMMANDS = (
             Positional("table", "Its name; or MyScratch.NAME", takes="new table"),
             Positional(
                 "data",
-                "A variable with a table, {{an expression}}, or the name of a CSV, FITS, VOTable, Parquet or Arrow file.",
+                "A variable with a table, {{an expression}}, or a CSV, FITS, VOTable, Parquet or Arrow file.",
                 takes="data",
             ),
         ),
@@ -103,8 +103,8 @@ COMMANDS = (
 BY_NAME = {command.name: command for command in COMMANDS}
 
 _BEGINNINGS = """
-    select with declare set exec execute create insert update delete drop alter truncate merge if while begin print from
-    values pivot unpivot explain show summarize grant revoke
+    select with declare set exec execute create insert update delete drop alter truncate merge if while begin print
+    from values pivot unpivot explain show summarize grant revoke
 """
 BEGINNINGS = frozenset(_BEGINNINGS.split())
 """Words with which SQL begins: none of them is a command that was misspelt."""

@@ -143,7 +143,7 @@ def _said(progress: Progress) -> list[str]:
     if progress.bytes:
         total = f" of {size(progress.total_bytes)}" if progress.total_bytes else ""
         parts.append(size(progress.bytes) + total)
-    if progress.fraction:
+    if progress.fraction and progress.fraction < 1:
         parts.append(f"{progress.fraction:.0%} of the statement")
     return parts
 

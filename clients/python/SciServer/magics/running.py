@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +21,7 @@ class Wish:
     Attributes
     ----------
     again
-        What to type so that it runs in the long queue.
+        A sentence that says how to run it in the long queue.
     limit
         Rows after which it is cancelled.
     """
@@ -37,16 +35,24 @@ class Wish:
     minutes: int | None = None
 
 
-@contextmanager
-def explained(query: Query | None = None) -> Iterator[None]:
-    """Errors of the services are shown without a traceback, and at their place in the query."""
-    try:
-        yield
-    except SciServerError as error:
-        # What was inside knew more of it, if it has been there before.
-        if not hasattr(error, "_render_traceback_"):
-            shown_as(error, _lines(error, query))
-        raise error from None
+class explained:
+    """For ``with``: errors of the services are shown without a traceback, and at their place in the query.
+
+    It is no generator of `contextlib`, which would give the error back the frames that are to be dropped.
+    """
+
+    def __init__(self, query: Query | None = None) -> None:
+        self.query = query
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, SciServerError):
+            # If it was in such a block before, that one knew more of it.
+            if not hasattr(error, "_render_traceback_"):
+                shown_as(error, _lines(error, self.query))
+            raise error.with_traceback(None) from None
 
 
 def _lines(error: SciServerError, query: Query | None) -> list[str]:
@@ -56,7 +62,7 @@ def _lines(error: SciServerError, query: Query | None) -> list[str]:
         if error.line is not None and query is not None:
             lines += query.excerpt(error.line, error.column or 1)
         lines += [error.hint] if error.hint else []
-    if isinstance(error, ServiceError) and error.request_id and (error.status or 0) >= 500:
+    elif isinstance(error, ServiceError) and error.request_id and (error.status or 0) >= 500:
         lines.append(f"If you report this, name the request {error.request_id}.")
     return lines
 
@@ -93,7 +99,7 @@ class Runner:
                 job = self._accepted(queued.job) if wish.on_timeout == "ask" else queued.job
                 return self.fetched(self.wait(job, query), limit=wish.limit)
             except QueryTimeout as error:
-                error.hint = f"To run it as a job, which has hours: {wish.again}"
+                error.hint = f"As a job it has hours. {wish.again}"
                 raise
             except QueryError as error:
                 if error.kind != "unsupported" or error.line is not None or self._selects(query, wish) < 2:

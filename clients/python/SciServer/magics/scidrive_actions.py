@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HOUR = 3600.0
 NOT_FOUND = 404
+CONFLICT = 409
 
 
 class Actions:
@@ -54,6 +55,8 @@ class Actions:
         if len(found) > 1 and not target.is_dir():
             raise MagicError(f"{len(found)} files need a folder to go into, and {target} is none.")
         for entry in found:
+            if entry.is_folder and not options.recursive:
+                raise _needs_recursive(entry.path)
             here = target / entry.name if target.is_dir() else target
             if here.exists() and not options.overwrite:
                 raise MagicError(f"{here} is there already.", "Use -f to replace it.")
@@ -73,12 +76,19 @@ class Actions:
         found = [path for word in sources for path in _local(word)]
         target = place if len(found) == 1 and not self._is_folder(place) else place.rstrip("/") + "/"
         for path in found:
-            self._carried(
-                f"Sending {path.name}",
-                lambda report, path=path: self.drive.put(  # type: ignore[misc]
-                    path, target, recursive=options.recursive, overwrite=options.overwrite, progress=report
-                ),
-            )
+            if path.is_dir() and not options.recursive:
+                raise _needs_recursive(path)
+            try:
+                self._carried(
+                    f"Sending {path.name}",
+                    lambda report, path=path: self.drive.put(  # type: ignore[misc]
+                        path, target, recursive=options.recursive, overwrite=options.overwrite, progress=report
+                    ),
+                )
+            except ServiceError as error:
+                if error.status != CONFLICT:
+                    raise
+                raise MagicError(str(error), "Use -f to replace what is there.") from None
         self.namespace.say(f"Sent: {', '.join(path.name for path in found)}")
 
     def share(self, options: argparse.Namespace) -> Link:
@@ -95,8 +105,10 @@ class Actions:
         """``%scidrive rm``."""
         found = [entry for word in options.path for entry in self.matching(word)]
         folders = [entry.path for entry in found if entry.is_folder]
+        if "" in folders:
+            raise MagicError("This is the whole drive. Name what you want to remove.")
         if folders and not options.recursive:
-            raise MagicError(f"{folders[0]} is a folder.", "Use -r to remove it with everything in it.")
+            raise _needs_recursive(folders[0])
         if (folders or len(found) > len(options.path)) and not options.yes:
             names = ", ".join(entry.path + "/" * entry.is_folder for entry in found)
             self._confirm(f"Remove {names}?")
@@ -191,6 +203,10 @@ def entries(found: Iterable[Entry]) -> Listing[Entry]:
         Field("Modified (UTC)", lambda entry: entry.modified),
     ]
     return Listing(found, fields, empty="Nothing is there.")
+
+
+def _needs_recursive(path: object) -> MagicError:
+    return MagicError(f"{path} is a folder.", "Use -r if everything in it is meant.")
 
 
 def _is_pattern(word: str) -> bool:

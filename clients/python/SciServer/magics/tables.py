@@ -14,7 +14,7 @@ WIDE = 60
 """Characters of a cell in a terminal; of a longer one the beginning."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field(Generic[Item]):
     """A column of a table.
 
@@ -111,11 +111,13 @@ def size(count: float | None) -> str:
     """Bytes with a decimal unit."""
     if count is None:
         return ""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.3g} {unit}"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 999.5 or unit == "TB":
+            break
         count /= 1000
-    return f"{count:,.3g} TB"
+    decimals = 0 if count >= 100 else 1 if count >= 10 else 2
+    shown = f"{count:,.{decimals}f}"
+    return f"{shown.rstrip('0').rstrip('.') if decimals else shown} {unit}"
 
 
 def duration(seconds: float) -> str:
