@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from tests.casjobs.casjobs_platform import CasJobsPlatform, Client
+from tests.scidrive.drive_platform import DrivePlatform
+
 LIMIT = 120
 """Seconds that only a fault reaches."""
 
-ENDLESS = "select count(*) as n from Stars a, Stars b, Stars c, Stars d where a.ra + b.ra + c.ra + d.ra > 1"
-"""Compared with 1: a condition that is always true is not computed."""
 SECONDS = "select count(*) as n from Stars a, Stars b, Stars c where a.ra + b.ra + c.ra > 0.1"
 """Takes some, and misses only one of 10^9."""
 
@@ -46,6 +51,7 @@ class Shell:
     """An IPython shell of this process, with the magics."""
 
     def __init__(self) -> None:
+        self._main = sys.modules["__main__"]
         self.ip = InteractiveShell.instance()
         self.ip.run_line_magic("load_ext", "SciServer")
 
@@ -53,6 +59,8 @@ class Shell:
         """Leave nothing of it."""
         self.ip.run_line_magic("unload_ext", "SciServer")
         InteractiveShell.clear_instance()
+        # The shell has taken its place.
+        sys.modules["__main__"] = self._main
 
     def run(self, code: str) -> ExecutionResult:
         """Run a cell, whatever comes of it."""
@@ -73,8 +81,6 @@ class Shell:
 
     def complete(self, code: str) -> list[str]:
         """Completions at the place of the ``|``."""
-        from IPython.core.completer import provisionalcompleter
-
         before, _, after = code.partition("|")
         with provisionalcompleter():
             return [found.text for found in self.ip.Completer.completions(before + after, len(before))]
@@ -166,7 +172,7 @@ class Kernel:
         before, _, after = code.partition("|")
         reply = self.client.complete(before + after, len(before), reply=True, timeout=LIMIT)["content"]
         assert reply["cursor_end"] == len(before)
-        return [before[reply["cursor_start"] :] and match or match for match in reply["matches"]]
+        return list(reply["matches"])
 
     def interrupt(self) -> None:
         """The stop button."""
@@ -182,3 +188,44 @@ def kernel(environment: dict[str, str]) -> Iterator[Kernel]:
         yield opened
     finally:
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def maria(casjobs_site: CasJobsPlatform) -> Client:
+    """Somebody who queries in a notebook, and by REST sees what became of it."""
+    return casjobs_site.client("maria")
+
+
+@pytest.fixture
+def shell(casjobs_site: CasJobsPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """Her IPython, with the magics."""
+    own = environment(tmp_path, casjobs_site.token("maria"), CasJobsRESTUri=casjobs_site.rest)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    opened = Shell()
+    opened.run("%casjobs use Sky")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def notebook(casjobs_site: CasJobsPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """Her notebook."""
+    home = tmp_path_factory.mktemp("maria")
+    own = environment(home, casjobs_site.token("maria"), CasJobsRESTUri=casjobs_site.rest)
+    with kernel({**os.environ, **own}) as opened:
+        opened.run("%casjobs use Sky")
+        yield opened
+
+
+@pytest.fixture
+def drive_shell(drive_site: DrivePlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """An IPython of somebody with files, in an empty directory."""
+    own = environment(tmp_path / "home", drive_site.token("maria"), SciDriveHost=drive_site.url)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    opened = Shell()
+    yield opened
+    opened.close()

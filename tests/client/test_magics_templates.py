@@ -15,7 +15,6 @@ from astropy import units
 from astropy.table import Column, Table
 from hypothesis import given
 from hypothesis import strategies as st
-
 from SciServer.magics.errors import MagicError
 from SciServer.magics.templates import bind, in_strings
 
@@ -23,7 +22,7 @@ HOSTILE = "'; drop table MyDB.stars; --"
 
 
 def bound(sql: str, dialect: str = "tsql", **names: Any) -> tuple[str, dict[str, Any]]:
-    query = bind(sql, lambda expression: eval(expression, dict(names)), dialect=dialect)
+    query = bind(sql, lambda expression: eval(expression, dict(names)), dialect=dialect)  # noqa: S307
     return query.sql, dict(query.parameters)
 
 
@@ -221,7 +220,7 @@ def test_an_error_names_the_expression_and_its_place(sql: str, why: str) -> None
 
 def test_the_first_line_of_a_cell_is_counted() -> None:
     with pytest.raises(MagicError) as caught:
-        bind("select\n  {{nope}}", lambda expression: eval(expression, {}), first_line=2)
+        bind("select\n  {{nope}}", lambda expression: eval(expression, {}), first_line=2)  # noqa: S307
     message, line, caret = caught.value._render_traceback_.lines
     assert "line 3, column 3" in message
     assert line == "  3 |   {{nope}}"
