@@ -56,7 +56,7 @@ class Handler(RequestHandler):
     # -- the address
 
     def decode_argument(self, value: bytes | None, name: str | None = None) -> str:
-        """A part of the address: names of files need not be text. None: not even the slash before the path is there."""
+        """A part of the address: names of files need not be text. None: there is not even a slash before it."""
         return os.fsdecode(value or b"")
 
     @staticmethod

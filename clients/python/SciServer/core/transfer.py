@@ -64,23 +64,34 @@ def download(place: Place, entry: Entry, local: Path, meter: Meter) -> Operation
         It cannot be written here.
     """
     request = yield from place.reading(places.split(entry.path))
+    yield from fetch(request, local, entry.path, meter)
+
+
+def fetch(request: Request, local: Path, name: str, meter: Meter | None = None) -> Operation[None]:
+    """Store what a request's answer is.
+
+    Parameters
+    ----------
+    name
+        For progress.
+    """
     part = local.with_name(f".{local.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
-            yield from _fetch(request, file, entry, meter)
+            yield from _fetch(request, file, name, meter or Meter(None, None))
         yield Call(partial(os.replace, part, local))
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fetch(request: Request, file: BinaryIO, entry: Entry, meter: Meter) -> Operation[None]:
+def _fetch(request: Request, file: BinaryIO, name: str, meter: Meter) -> Operation[None]:
     tag, position = "", 0
     for left in range(TRIES - 1, -1, -1):
         headers = {"Range": f"bytes={position}-", "If-Range": tag} if tag and position else {}
         stream = yield Open(replace(request, headers=headers))
         if stream.status != PARTIAL and position:
             # It has changed, or begins anew.
-            meter.add(-position, "receiving", entry.path)
+            meter.add(-position, "receiving", name)
             position = 0
             file.seek(0)
             file.truncate()
@@ -89,7 +100,7 @@ def _fetch(request: Request, file: BinaryIO, entry: Entry, meter: Meter) -> Oper
             while (piece := (yield Pull(stream))) is not None:
                 yield Call(partial(file.write, piece))
                 position += len(piece)
-                meter.add(len(piece), "receiving", entry.path)
+                meter.add(len(piece), "receiving", name)
             return
         except TransferError:
             if not left:
