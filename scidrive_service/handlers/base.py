@@ -55,9 +55,9 @@ class Handler(RequestHandler):
 
     # -- the address
 
-    def decode_argument(self, value: bytes, name: str | None = None) -> str:
-        """A part of the address: names of files need not be text."""
-        return os.fsdecode(value)
+    def decode_argument(self, value: bytes | None, name: str | None = None) -> str:
+        """A part of the address: names of files need not be text. None: there is not even a slash before it."""
+        return os.fsdecode(value or b"")
 
     @staticmethod
     def path(text: str | None) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -55,8 +56,13 @@ class BlockingDriver:
     def close(self) -> None:
         self._http.close()
 
-    def run(self, operation: Operation[T]) -> T:
+    def run(self, operation: Operation[T], stop: threading.Event | None = None) -> T:
         """The result of an operation.
+
+        Parameters
+        ----------
+        stop
+            When it is set, the operation is given up at its next step.
 
         Raises
         ------
@@ -70,20 +76,21 @@ class BlockingDriver:
                 step = operation.throw(failure) if failure is not None else operation.send(outcome)
                 outcome = failure = None
                 try:
-                    outcome = self._step(step)
+                    if stop is not None and stop.is_set():
+                        raise _Stopped
+                    outcome = self._step(step, stop)
                 except BaseException as error:
                     failure = error
         except StopIteration as stop:
             result: T = stop.value
             return result
 
-    def _step(self, step: Step) -> Any:
+    def _step(self, step: Step, stop: threading.Event | None) -> Any:
         match step:
             case Request():
-                stream = self._open(step)
-                return self._whole(stream)
+                return self._whole(self._open(step, stop))
             case Open():
-                return self._open(step.request)
+                return self._open(step.request, stop)
             case Pull():
                 return self._own(step.stream).pull()
             case Close():
@@ -101,12 +108,12 @@ class BlockingDriver:
             raise TypeError("This stream belongs to another client.")
         return stream
 
-    def _open(self, request: Request) -> BlockingStream:
+    def _open(self, request: Request, stop: threading.Event | None) -> BlockingStream:
         attempt = 0
         while True:
             failure: httpx.TransportError | httpx.Response
             try:
-                failure = self._send(request)
+                failure = self._send(request, stop)
             except httpx.TransportError as error:
                 failure = error
             except httpx.InvalidURL:
@@ -125,13 +132,13 @@ class BlockingDriver:
             attempt += 1
             time.sleep(pause)
 
-    def _send(self, request: Request) -> httpx.Response:
+    def _send(self, request: Request, stop: threading.Event | None) -> httpx.Response:
         built = self._http.build_request(
             request.method,
             request.url,
             params=request.params or None,
             headers=self.policy.headers(request),
-            content=request.body() if callable(request.body) else request.body,
+            content=_pieces(request.body(), stop) if callable(request.body) else request.body,
             timeout=self.policy.timeouts(request),
         )
         return self._http.send(built, stream=True, follow_redirects=request.follows and request.auth == "none")
@@ -154,10 +161,33 @@ class BlockingDriver:
         return Answer(stream.status, stream.headers, b"".join(pieces))
 
     def _together(self, step: Together) -> list[Any]:
+        stop = threading.Event()
         with ThreadPoolExecutor(step.at_once, thread_name_prefix="sciserver") as pool:
-            futures = [pool.submit(self.run, operation) for operation in step.operations]
+            futures = [pool.submit(self.run, operation, stop) for operation in step.operations]
             try:
-                return [future.result() for future in futures]
+                wait(futures, return_when=FIRST_EXCEPTION)
             except BaseException:
+                # Ctrl-C.
+                stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+            if any(future.done() and future.exception() is not None for future in futures):
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+        errors = (future.exception() for future in futures if not future.cancelled())
+        failure = next((error for error in errors if error is not None and not isinstance(error, _Stopped)), None)
+        if failure is not None:
+            raise failure
+        return [future.result() for future in futures]
+
+
+class _Stopped(Exception):
+    """Another operation of the same `Together` has failed."""
+
+
+def _pieces(pieces: Iterator[bytes], stop: threading.Event | None) -> Iterator[bytes]:
+    """The pieces, until the operation is given up."""
+    for piece in pieces:
+        if stop is not None and stop.is_set():
+            raise _Stopped
+        yield piece

@@ -1,6 +1,6 @@
 """CasJobs' operations (docs/reference/casjobs.md): both clients' ``casjobs`` are made of them.
 
-Each takes the client first, which its methods `SciServer.core.Client.casjobs` leave out.
+Each takes the group of methods that it is one of, `SciServer.core.Client.casjobs`, where methods have ``self``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from SciServer.core import parameters as values
 from SciServer.core.errors import QueryQueued, SciServerError, WaitTimeout
 from SciServer.core.models import Column, Context, Function, Job, JobStatus, Progress, Table, TableDetails, table
 from SciServer.core.rows import Report, Rows, opened, whole
-from SciServer.core.settings import Settings
 from SciServer.core.uploads import ARROW, of_table
-from SciServer.core.wire import Open, Operation, Request, Sleep, json_body, path
+from SciServer.core.wire import Api, Open, Operation, Request, Sleep, json_body, path
 
 QUERY_SECONDS = 600.0
 """How long a query may send nothing: it waits for its turn, runs, and its first rows come."""
@@ -28,13 +27,6 @@ ANSWER_SECONDS = 60.0
 ACCEPTED = 202
 
 TASK = "sciserver-client"
-
-
-class Api(Protocol):
-    """What an operation knows of its client."""
-
-    @property
-    def settings(self) -> Settings: ...
 
 
 def contexts(api: Api) -> Operation[list[Context]]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from SciServer.core import casjobs
+from SciServer.core import casjobs, files, portal, remote
 from SciServer.core.asynchronous import AsyncDriver
 from SciServer.core.blocking import BlockingDriver
+from SciServer.core.places import FileService, SciDrive
 from SciServer.core.policy import Policy
+from SciServer.core.remote import AsyncFile
 from SciServer.core.result import AsyncResult, Result
-from SciServer.core.rows import Rows
 from SciServer.core.settings import Settings
 from SciServer.core.tokens import Token
 from SciServer.core.wire import Operation
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 TIMEOUT = 60.0
 """Seconds that a service may be silent, where an operation does not say otherwise."""
@@ -26,28 +30,28 @@ RETRIES = 3
 
 
 class _Part:
-    """A group of a client's methods."""
+    """A group of a client's methods; what operations take first."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._driver = client.driver
+        self.settings = client.settings
 
 
 class _AsyncPart:
-    """A group of an asynchronous client's methods."""
+    """A group of an asynchronous client's methods; what operations take first."""
 
     def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+        self._driver = client.driver
+        self.settings = client.settings
 
 
 def _blocking(operation: Callable[Concatenate[Any, P], Operation[T]]) -> Callable[Concatenate[_Part, P], T]:
     """A method that carries out an operation."""
 
-    @wraps(operation)
     def method(self: _Part, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        client = self._client
-        return client.driver.run(operation(client, *args, **kwargs))
+        return self._driver.run(operation(self, *args, **kwargs))
 
-    return method
+    return _described(method, operation)
 
 
 def _coroutine(
@@ -55,37 +59,40 @@ def _coroutine(
 ) -> Callable[Concatenate[_AsyncPart, P], Awaitable[T]]:
     """A coroutine that carries out an operation."""
 
-    @wraps(operation)
     async def method(self: _AsyncPart, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        client = self._client
-        return await client.driver.run(operation(client, *args, **kwargs))
+        return await self._driver.run(operation(self, *args, **kwargs))
 
-    return method
-
-
-def _blocking_rows(
-    operation: Callable[Concatenate[Any, P], Operation[Rows]],
-) -> Callable[Concatenate[_Part, P], Result]:
-    """A method whose operation opens a stream of rows."""
-
-    @wraps(operation)
-    def method(self: _Part, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        client = self._client
-        return Result(client.driver.run(operation(client, *args, **kwargs)), client.driver)
-
-    return method
+    return _described(method, operation)
 
 
-def _coroutine_rows(
-    operation: Callable[Concatenate[Any, P], Operation[Rows]],
-) -> Callable[Concatenate[_AsyncPart, P], Awaitable[AsyncResult]]:
-    """A coroutine whose operation opens a stream of rows."""
+def _opening(
+    operation: Callable[Concatenate[Any, P], Operation[S]], kind: Callable[[S, BlockingDriver], T]
+) -> Callable[Concatenate[_Part, P], T]:
+    """A method whose operation opens something that goes on needing the driver."""
 
-    @wraps(operation)
-    async def method(self: _AsyncPart, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
-        client = self._client
-        return AsyncResult(await client.driver.run(operation(client, *args, **kwargs)), client.driver)
+    def method(self: _Part, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return kind(self._driver.run(operation(self, *args, **kwargs)), self._driver)
 
+    return _described(method, operation)
+
+
+def _opening_coroutine(
+    operation: Callable[Concatenate[Any, P], Operation[S]], kind: Callable[[S, AsyncDriver], T]
+) -> Callable[Concatenate[_AsyncPart, P], Awaitable[T]]:
+    """A coroutine whose operation opens something that goes on needing the driver."""
+
+    async def method(self: _AsyncPart, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return kind(await self._driver.run(operation(self, *args, **kwargs)), self._driver)
+
+    return _described(method, operation)
+
+
+def _described(method: F, operation: Callable[..., Any]) -> F:
+    """The method with the operation's name, text and parameters, for ``help`` and completion."""
+    parameters = list(inspect.signature(operation).parameters.values())
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__name__, method.__doc__ = operation.__name__, operation.__doc__
+    method.__signature__ = inspect.Signature([own, *parameters[1:]])  # type: ignore[attr-defined]
     return method
 
 
@@ -96,7 +103,7 @@ class CasJobs(_Part):
     tables = _blocking(casjobs.tables)
     table = _blocking(casjobs.table_details)
     functions = _blocking(casjobs.functions)
-    query = _blocking_rows(casjobs.query)
+    query = _opening(casjobs.query, Result)
     explain = _blocking(casjobs.explain)
     submit = _blocking(casjobs.submit)
     job = _blocking(casjobs.job)
@@ -104,8 +111,8 @@ class CasJobs(_Part):
     wait = _blocking(casjobs.wait)
     cancel = _blocking(casjobs.cancel)
     resubmit = _blocking(casjobs.resubmit)
-    job_result = _blocking_rows(casjobs.job_result)
-    read = _blocking_rows(casjobs.read)
+    job_result = _opening(casjobs.job_result, Result)
+    read = _opening(casjobs.read, Result)
     upload = _blocking(casjobs.upload)
     drop = _blocking(casjobs.drop)
 
@@ -117,7 +124,7 @@ class AsyncCasJobs(_AsyncPart):
     tables = _coroutine(casjobs.tables)
     table = _coroutine(casjobs.table_details)
     functions = _coroutine(casjobs.functions)
-    query = _coroutine_rows(casjobs.query)
+    query = _opening_coroutine(casjobs.query, AsyncResult)
     explain = _coroutine(casjobs.explain)
     submit = _coroutine(casjobs.submit)
     job = _coroutine(casjobs.job)
@@ -125,10 +132,98 @@ class AsyncCasJobs(_AsyncPart):
     wait = _coroutine(casjobs.wait)
     cancel = _coroutine(casjobs.cancel)
     resubmit = _coroutine(casjobs.resubmit)
-    job_result = _coroutine_rows(casjobs.job_result)
-    read = _coroutine_rows(casjobs.read)
+    job_result = _opening_coroutine(casjobs.job_result, AsyncResult)
+    read = _opening_coroutine(casjobs.read, AsyncResult)
     upload = _coroutine(casjobs.upload)
     drop = _coroutine(casjobs.drop)
+
+
+class Files(_Part):
+    """Files in volumes; `Client.files`."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.place = FileService(client.settings)
+
+    list = _blocking(files.listing)
+    stat = _blocking(files.stat)
+    read = _blocking(files.read)
+    open = _opening(files.remote, remote.blocking)
+    get = _blocking(files.get)
+    put = _blocking(files.put)
+    mkdir = _blocking(files.mkdir)
+    remove = _blocking(files.remove)
+    move = _blocking(files.move)
+    copy = _blocking(files.copy)
+    usage = _blocking(files.usage)
+    volumes = _blocking(files.volumes)
+    share = _blocking(files.share)
+
+
+class SciDriveFiles(_Part):
+    """Files in SciDrive; `Client.scidrive`."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.place = SciDrive(client.settings)
+
+    list = _blocking(files.listing)
+    stat = _blocking(files.stat)
+    read = _blocking(files.read)
+    open = _opening(files.remote, remote.blocking)
+    get = _blocking(files.get)
+    put = _blocking(files.put)
+    mkdir = _blocking(files.mkdir)
+    remove = _blocking(files.remove)
+    move = _blocking(files.move)
+    copy = _blocking(files.copy)
+    usage = _blocking(files.usage)
+    link = _blocking(files.link)
+    unlink = _blocking(files.unlink)
+
+
+class AsyncFiles(_AsyncPart):
+    """Files in volumes; `AsyncClient.files`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__(client)
+        self.place = FileService(client.settings)
+
+    list = _coroutine(files.listing)
+    stat = _coroutine(files.stat)
+    read = _coroutine(files.read)
+    open = _opening_coroutine(files.remote, AsyncFile)
+    get = _coroutine(files.get)
+    put = _coroutine(files.put)
+    mkdir = _coroutine(files.mkdir)
+    remove = _coroutine(files.remove)
+    move = _coroutine(files.move)
+    copy = _coroutine(files.copy)
+    usage = _coroutine(files.usage)
+    volumes = _coroutine(files.volumes)
+    share = _coroutine(files.share)
+
+
+class AsyncSciDriveFiles(_AsyncPart):
+    """Files in SciDrive; `AsyncClient.scidrive`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__(client)
+        self.place = SciDrive(client.settings)
+
+    list = _coroutine(files.listing)
+    stat = _coroutine(files.stat)
+    read = _coroutine(files.read)
+    open = _opening_coroutine(files.remote, AsyncFile)
+    get = _coroutine(files.get)
+    put = _coroutine(files.put)
+    mkdir = _coroutine(files.mkdir)
+    remove = _coroutine(files.remove)
+    move = _coroutine(files.move)
+    copy = _coroutine(files.copy)
+    usage = _coroutine(files.usage)
+    link = _coroutine(files.link)
+    unlink = _coroutine(files.unlink)
 
 
 class Client:
@@ -166,6 +261,18 @@ class Client:
         self.settings = settings if settings is not None else Settings.load()
         self.driver = BlockingDriver(Policy(self.settings, Token(token) if token else None, timeout, retries))
         self.casjobs = CasJobs(self)
+        self.files = Files(self)
+        self.scidrive = SciDriveFiles(self)
+
+    def login(self, user: str, password: str) -> None:
+        """Sign in; this client uses the token from now on.
+
+        Raises
+        ------
+        NotSignedInError
+            The name or the password is wrong.
+        """
+        self.driver.policy = replace(self.driver.policy, token=self.driver.run(portal.login(self, user, password)))
 
     def close(self) -> None:
         """Close its connections."""
@@ -192,6 +299,13 @@ class AsyncClient:
         self.settings = settings if settings is not None else Settings.load()
         self.driver = AsyncDriver(Policy(self.settings, Token(token) if token else None, timeout, retries))
         self.casjobs = AsyncCasJobs(self)
+        self.files = AsyncFiles(self)
+        self.scidrive = AsyncSciDriveFiles(self)
+
+    async def login(self, user: str, password: str) -> None:
+        """Sign in; this client uses the token from now on."""
+        token = await self.driver.run(portal.login(self, user, password))
+        self.driver.policy = replace(self.driver.policy, token=token)
 
     async def close(self) -> None:
         """Close its connections."""

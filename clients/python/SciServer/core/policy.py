@@ -70,7 +70,7 @@ class Policy:
             headers["Content-Length"] = str(request.length)
         if request.auth == "none":
             return headers
-        token = tokens.find(self.settings.token_path, self.token)
+        token = request.token or tokens.find(self.settings.token_path, self.token)
         if token is None:
             if request.auth == "needed":
                 raise NotSignedInError(f"User token is not defined: nobody is signed in. {SIGN_IN}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 ENVIRONMENT = "SCISERVER_TOKEN"
+
+IDENT = "--ident="
+"""Begin of an argument on the command line that has a token (contract §0.2)."""
 
 
 class Token:
@@ -47,9 +51,13 @@ def read_file(path: str) -> Token | None:
 def find(path: str, explicit: Token | None = None) -> Token | None:
     """The token to use now.
 
-    In this order: `explicit`; the token file; `remember`; the environment variable ``SCISERVER_TOKEN``.
+    In this order: `explicit`; the token file, and where there is one nothing else, as in contract §0.2; `remember`;
+    ``--ident=`` on the command line; the environment variable ``SCISERVER_TOKEN``.
     """
     if explicit is not None:
         return explicit
-    from_environment = os.environ.get(ENVIRONMENT, "").strip()
-    return read_file(path) or _Memory.token or (Token(from_environment) if from_environment else None)
+    if Path(path).is_file():
+        return read_file(path)
+    arguments = [argument.removeprefix(IDENT) for argument in sys.argv if argument.startswith(IDENT)]
+    others = (*reversed(arguments), os.environ.get(ENVIRONMENT, ""))
+    return _Memory.token or next((Token(text.strip()) for text in others if text.strip()), None)

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from SciServer.core.errors import ServiceError
+from SciServer.core.settings import Settings
+from SciServer.core.tokens import Token
 
 T = TypeVar("T")
+
+
+class Api(Protocol):
+    """What an operation knows of the client that it is for."""
+
+    @property
+    def settings(self) -> Settings: ...
+
 
 Auth = Literal["needed", "if known", "none"]
 """Whether a request carries the token: always, if there is one, or never."""
@@ -37,6 +47,8 @@ class Request:
         Whether it may be sent again when it is not known what became of it.
     follows
         Whether redirects are followed; never with a token.
+    token
+        Another one than the client's own.
     """
 
     method: str
@@ -49,6 +61,7 @@ class Request:
     patience: float | None = None
     is_repeatable: bool = False
     follows: bool = False
+    token: Token | None = None
 
 
 @dataclass(frozen=True)
@@ -138,10 +151,18 @@ Operation = Generator[Step, Any, T]
 
 
 def path(*names: str) -> str:
-    """Names as parts of an address, each percent-encoded: a slash in a name stays in the name."""
-    return "".join("/" + quote(name, safe="") for name in names)
+    """Names as parts of an address, each percent-encoded: a slash in a name stays in the name.
+
+    Names of files that are no text, as `os.fsdecode` makes them, become the same bytes again.
+    """
+    return "".join("/" + quote(name, safe="", errors="surrogateescape") for name in names)
 
 
 def json_body(value: Any) -> dict[str, Any]:
     """Keywords of a `Request` that carries JSON."""
     return {"body": json.dumps(value).encode(), "headers": {"Content-Type": "application/json"}}
+
+
+def once(request: Request) -> Request:
+    """The same, which must not be sent again when it is not known what became of it."""
+    return replace(request, is_repeatable=False)
