@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.casjobs.casjobs_platform import CasJobsPlatform, make_context
 from tests.server_extensions.odd_service import OddService
+from tests.server_extensions.spawning import Owner, spawner_config
 
 
 @pytest.fixture
@@ -22,3 +25,27 @@ def jp_server_config(upstream: str, token_path: Path) -> dict[str, Any]:
         "ServerApp": {"jpserver_extensions": {"jupyter_casjobs": True}, "allow_unauthenticated_access": False},
         "CasJobsExtension": {"upstream": upstream, "token_path": str(token_path)},
     }
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatform]:
+    """A running hub and CasJobs, with the context Sky. The hub starts servers that have the extension."""
+    home = tmp_path_factory.mktemp("casjobs")
+    platform = CasJobsPlatform(home)
+    with (home / "jupyterhub_config.py").open("a") as file:
+        file.write(spawner_config(home, "jupyter_casjobs", "CasJobsRESTUri", f"{platform.direct_url}/RestApi"))
+    make_context(platform.contexts, "Sky", public=True)
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session")
+def site(platform: CasJobsPlatform) -> Iterator[dict[str, Owner]]:
+    """Ada, who has a server, and Bob, who has none."""
+    people = {name: Owner(platform, name) for name in ("ada-l", "bob")}
+    people["ada-l"].start()
+    yield people
+    people["ada-l"].stop()

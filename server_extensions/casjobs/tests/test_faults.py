@@ -59,7 +59,9 @@ async def test_a_service_that_dies_before_it_answers(call, odd: OddService) -> N
     assert (answer.code, json.loads(answer.body)["reason"]) == (503, "unreachable")
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 banana\r\n\r\n", b"SSH-2.0-OpenSSH\r\n\r\n", b"\r\n\r\n", b"HTTP/1.1 200"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 banana\r\n\r\n", b"SSH-2.0-OpenSSH\r\n\r\n", b"\r\n\r\n", b"HTTP/1.1 200"]
+)
 async def test_a_service_that_speaks_another_language(call, odd: OddService, head: bytes) -> None:
     async def script(request: Call) -> None:
         await request.send(head)
@@ -133,7 +135,9 @@ async def test_a_service_that_dies_during_an_upload(call, odd: OddService, size:
     assert (answer.code, json.loads(answer.body)["reason"]) == (503, "unreachable")
 
 
-async def test_who_leaves_takes_the_request_along(jp_serverapp, http_server, jp_auth_header, jp_http_port, odd) -> None:
+async def test_who_leaves_takes_the_request_along(
+    jp_serverapp, http_server, jp_auth_header, jp_http_port, odd
+) -> None:
     """Before there is an answer: a query that runs."""
 
     async def script(request: Call) -> None:

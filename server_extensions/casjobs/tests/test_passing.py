@@ -136,7 +136,14 @@ async def test_rights_in_the_notebooks_origin_stay_behind(call, odd: OddService)
     answer = await call("GET", f"{REST}contexts")
     assert answer.headers["Last-Modified"] == "Sat, 01 Jan 2022 00:00:00 GMT"
     assert answer.headers["Retry-After"] == "5"
-    for name in ("WWW-Authenticate", "Clear-Site-Data", "Service-Worker-Allowed", "Refresh", "X-Anything", "Keep-Alive"):
+    for name in (
+        "WWW-Authenticate",
+        "Clear-Site-Data",
+        "Service-Worker-Allowed",
+        "Refresh",
+        "X-Anything",
+        "Keep-Alive",
+    ):
         assert name not in answer.headers
     # Named as one of the other connection only.
     assert "Etag" not in answer.headers
