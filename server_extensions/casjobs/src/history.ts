@@ -92,7 +92,7 @@ export class History {
   }
 
   private _settle(jobs: rest.IJob[], places: rest.IPlace[]): void {
-    const before = new Map(this._jobs?.map(each => [each.JobID, each]));
+    const before = this._jobs && new Map(this._jobs.map(each => [each.JobID, each]));
     this._jobs = jobs;
     this._places = new Map(places.map(each => [each.JobID, each]));
     this._problem = '';
@@ -102,8 +102,9 @@ export class History {
     }
     this._changed.emit();
     for (const job of jobs) {
-      const known = before.get(job.JobID);
-      if (!isActive(job) && known && isActive(known)) {
+      const known = before?.get(job.JobID);
+      // A quick one may come and go between two questions.
+      if (before && !isActive(job) && (!known || isActive(known))) {
         this._ended.emit(job);
       }
     }

@@ -3,6 +3,7 @@
  */
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Clipboard, Dialog, ICommandPalette, InputDialog, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
@@ -33,17 +34,21 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Databases, MyDB and queries of CasJobs in the side bar.',
   autoStart: true,
   requires: [INotebookTracker],
-  optional: [ILayoutRestorer, ICommandPalette],
+  optional: [IDefaultFileBrowser, ILayoutRestorer, ICommandPalette],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
+    files: IDefaultFileBrowser | null,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null
   ) => {
-    const panel = new CasJobsPanel(actions(app, tracker, () => panel));
+    const insert = (text: string): Promise<void> =>
+      attempt('No cell was inserted', () => insertCell(app, tracker, files?.model.path ?? '', text));
+    const act = actions(app, insert, () => panel);
+    const panel = new CasJobsPanel(act);
     app.shell.add(panel, 'left', { rank: 300, type: 'CasJobs' });
     restorer?.add(panel, panel.id);
-    addCommands(app, panel, actions(app, tracker, () => panel));
+    addCommands(app, panel, act);
     addContextMenu(app);
     for (const command of [CommandIDs.show, CommandIDs.refresh]) {
       palette?.addItem({ command, category: 'CasJobs' });
@@ -54,17 +59,16 @@ const plugin: JupyterFrontEndPlugin<void> = {
 /** What the panel's buttons do; all that goes wrong is shown. */
 function actions(
   app: JupyterFrontEnd,
-  tracker: INotebookTracker,
+  insert: (text: string) => Promise<void>,
   panel: () => CasJobsPanel
 ): ITableActions & IJobActions {
   return {
-    insertQuery: (context, table) => attempt('No cell was inserted', () => insertCell(app, tracker, queryCell(context, table))),
+    insertQuery: (context, table) => insert(queryCell(context, table)),
     showSample: (context, table) => showSample(app, context, table),
     cancelJob: job => attempt(`Query ${job.JobID} was not cancelled`, () => panel().history.cancel(job.JobID)),
     insertResult: job => {
       const [context, table] = (job.Created_Table ?? '').split('.');
-      const text = table ? queryCell(context, table) : resultCell(job.JobID, job.Results[0].index);
-      void attempt('No cell was inserted', () => insertCell(app, tracker, text));
+      return insert(table ? queryCell(context, table) : resultCell(job.JobID, job.Results[0].index));
     }
   };
 }

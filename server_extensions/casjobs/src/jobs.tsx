@@ -18,8 +18,8 @@ const STATES: Record<Status, string> = {
 
 /** What can be done with a query. */
 export interface IJobActions {
-  cancelJob(job: IJob): void;
-  insertResult(job: IJob): void;
+  cancelJob(job: IJob): Promise<void>;
+  insertResult(job: IJob): Promise<void>;
 }
 
 interface IJobsProps {
@@ -85,7 +85,7 @@ function Job({ job, place, actions }: IJobProps): React.JSX.Element {
       <div className="casjobs-Job-foot">
         <span>{outcome(job)}</span>
         {isActive(job) && job.Status !== Status.Stopping && (
-          <button type="button" className="jp-mod-styled jp-mod-minimal" aria-label={`Cancel query ${job.JobID}`} onClick={() => actions.cancelJob(job)}>
+          <button type="button" className="jp-mod-styled jp-mod-minimal" aria-label={`Cancel query ${job.JobID}`} onClick={() => void actions.cancelJob(job)}>
             Cancel
           </button>
         )}
@@ -94,7 +94,7 @@ function Job({ job, place, actions }: IJobProps): React.JSX.Element {
             type="button"
             className="jp-mod-styled jp-mod-minimal"
             aria-label={`Insert code that reads the result of query ${job.JobID}`}
-            onClick={() => actions.insertResult(job)}
+            onClick={() => void actions.insertResult(job)}
           >
             Insert code
           </button>

@@ -24,9 +24,18 @@ export function resultCell(job: number, result: number): string {
   return `from SciServer.core import Client\n\nresult = Client().casjobs.job_result(${job}${number}).pandas()\nresult`;
 }
 
-/** Put a cell with `text` below the active one of the current notebook, or into that one if it is empty. */
-export async function insertCell(app: JupyterFrontEnd, tracker: INotebookTracker, text: string): Promise<void> {
-  const panel = tracker.currentWidget ?? (await newNotebook(app));
+/**
+ * Put a cell with `text` below the active one of the current notebook, or into that one if it is empty.
+ *
+ * @param folder - Where a new notebook is made if there is none.
+ */
+export async function insertCell(
+  app: JupyterFrontEnd,
+  tracker: INotebookTracker,
+  folder: string,
+  text: string
+): Promise<void> {
+  const panel = tracker.currentWidget ?? (await newNotebook(app, folder));
   await panel.context.ready;
   await panel.revealed;
   const notebook = panel.content;
@@ -40,9 +49,10 @@ export async function insertCell(app: JupyterFrontEnd, tracker: INotebookTracker
   await notebook.scrollToItem(notebook.activeCellIndex);
 }
 
-async function newNotebook(app: JupyterFrontEnd): Promise<NotebookPanel> {
+async function newNotebook(app: JupyterFrontEnd, cwd: string): Promise<NotebookPanel> {
   await app.serviceManager.kernelspecs.ready;
   return app.commands.execute('notebook:create-new', {
+    cwd,
     kernelName: app.serviceManager.kernelspecs.specs?.default,
     activate: true
   });

@@ -33,7 +33,11 @@ export class CasJobsPanel extends SidePanel {
     jobs.toolbar.addItem('refresh', refresh('Read the queries again', () => void this.history.refresh()));
     this.addWidget(databases);
     this.addWidget(jobs);
-    this.history.ended.connect(() => this.databases.refreshMyDB());
+    this.history.ended.connect((_, job) => {
+      if (job.Created_Table) {
+        this.databases.refreshMyDB();
+      }
+    });
   }
 
   dispose(): void {

@@ -17,7 +17,7 @@ import { casjobsIcon } from './icon';
 
 /** What can be done with a table. */
 export interface ITableActions {
-  insertQuery(context: string, table: string): void;
+  insertQuery(context: string, table: string): Promise<void>;
   showSample(context: string, table: string): void;
 }
 
@@ -57,7 +57,7 @@ export function Tree({ model, actions }: ITreeProps): React.JSX.Element {
   };
   const act = (row: IRow): void => {
     if (row.kind === 'table') {
-      actions.insertQuery(row.context, row.label);
+      void actions.insertQuery(row.context, row.label);
     } else if (row.open !== undefined) {
       model.toggle(row);
     }
@@ -194,7 +194,7 @@ function TableButtons({ row, actions }: { row: IRow; actions: ITableActions }): 
   return (
     <span className="casjobs-Line-buttons">
       {button('Show some rows', tableRowsIcon, () => actions.showSample(row.context, row.label))}
-      {button('Insert a query', addBelowIcon, () => actions.insertQuery(row.context, row.label))}
+      {button('Insert a query', addBelowIcon, () => void actions.insertQuery(row.context, row.label))}
     </span>
   );
 }

@@ -39,10 +39,15 @@ export class SciDriveBrowser extends FileBrowser {
     this._addFooter();
   }
 
-  /** Nothing is asked of the service before somebody looks. */
+  /** Somebody looks for the first time, before which nothing is asked of the service, or again. */
   protected onAfterShow(message: Message): void {
     super.onAfterShow(message);
+    this._shown.emit();
     void this.model.restore(this.id).then(() => this.model.refresh());
+  }
+
+  get shown(): ISignal<this, void> {
+    return this._shown;
   }
 
   private _addButtons(): void {
@@ -65,6 +70,8 @@ export class SciDriveBrowser extends FileBrowser {
     );
     (this.layout as PanelLayout).addWidget(footer);
   }
+
+  private _shown = new Signal<this, void>(this);
 }
 
 /** How much of the drive is used, or why the service does not say. */

@@ -34,8 +34,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const { contents } = app.serviceManager;
     contents.addDrive(new SciDrive());
     const browser = new SciDriveBrowser(ID, manager, state);
-    // So the commands of JupyterLab's own browser work in this one.
-    void factory.tracker.add(browser);
+    // Makes the commands of JupyterLab's own browser work in this one. Not earlier: the browser that was added last is
+    // where new notebooks are made.
+    browser.shown.connect(() => {
+      if (!factory.tracker.has(browser)) {
+        void factory.tracker.add(browser);
+      }
+    });
     app.shell.add(browser, 'left', { rank: 301, type: NAME });
     restorer?.add(browser, ID);
 

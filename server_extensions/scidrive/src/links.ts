@@ -60,7 +60,7 @@ class Address extends Widget {
     field.value = link.url;
     field.setAttribute('aria-label', 'Public link');
     const until = document.createElement('p');
-    until.textContent = `On the clipboard. Open until ${new Date(link.expires).toLocaleString()}; SciDrive's page closes it earlier.`;
+    until.textContent = `Copied. It opens until ${new Date(link.expires).toLocaleString()}; SciDrive's page can close it before.`;
     this.node.append(field, until);
   }
 }
