@@ -68,7 +68,6 @@ function Job({ job, place, actions }: IJobProps): React.JSX.Element {
   const state = Status[job.Status].toLowerCase();
   const when = job.TimeSubmit ? new Date(job.TimeSubmit).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'short' }) : '';
   const position = place?.Position ? `, number ${place.Position} in the queue` : '';
-  const failed = job.Status === Status.Failed || job.Status === Status.Cancelled;
   return (
     <li className="casjobs-Job" data-job={job.JobID} data-state={state}>
       <div className="casjobs-Job-head">
@@ -81,7 +80,7 @@ function Job({ job, place, actions }: IJobProps): React.JSX.Element {
         </span>
       </div>
       <code title={job.Query}>{job.Query.replace(/\s+/g, ' ')}</code>
-      {failed && job.Message && <p className="casjobs-Problem">{job.Message}</p>}
+      {job.Status === Status.Failed && job.Message && <p className="casjobs-Problem">{job.Message}</p>}
       <div className="casjobs-Job-foot">
         <span>{outcome(job)}</span>
         {isActive(job) && job.Status !== Status.Stopping && (

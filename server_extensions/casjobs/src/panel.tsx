@@ -56,6 +56,7 @@ export class CasJobsPanel extends SidePanel {
 
 function section(title: string, view: React.JSX.Element): PanelWithToolbar {
   const panel = new PanelWithToolbar();
+  panel.addClass('casjobs-Section');
   panel.title.label = title;
   panel.addWidget(ReactWidget.create(view));
   return panel;
