@@ -96,6 +96,10 @@ class Job(Base):
         Minutes, as the user said; 0 if nothing was said.
     seconds
         Wall time that it may run.
+    parameters
+        As they were sent; see `casjobs_service.parameters`.
+    limit
+        Rows of each result that the client wants at most; 0 for all.
     into
         Table of MyDB for the result; empty if the query itself says where its rows go.
     created_table
@@ -130,6 +134,7 @@ class Job(Base):
     context: Mapped[str] = mapped_column(String(255))
     dialect: Mapped[str] = mapped_column(String(20), default="tsql")
     query: Mapped[str] = mapped_column(Text)
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     translated: Mapped[list[str]] = mapped_column(JSON, default=list)
     task_name: Mapped[str] = mapped_column(String(255), default="")
     groups: Mapped[list[str]] = mapped_column(JSON, default=list)
@@ -138,6 +143,7 @@ class Job(Base):
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
     output_type: Mapped[str] = mapped_column(String(40), default="QUERY")
     params: Mapped[str] = mapped_column(String(1000), default="")
+    limit: Mapped[int] = mapped_column("row_limit", BigInteger, default=0)
     into: Mapped[str] = mapped_column(String(255), default="")
     send_email: Mapped[bool] = mapped_column(default=False)
     auto_complete: Mapped[bool] = mapped_column(default=False)
@@ -200,6 +206,8 @@ class Job(Base):
             "Created_Table": self.created_table,
             "Results": [{key: value for key, value in result.items() if key != "file"} for result in self.results],
             "ResultsUntil": _iso(self.results_until),
+            "Parameters": self.parameters,
+            "Limit": self.limit,
             "Kind": self.kind,
             "Dialect": self.dialect,
             "TimeLimit": self.seconds,

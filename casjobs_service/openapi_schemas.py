@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from casjobs_service.parameters import MOST
+
 TEXT: dict[str, Any] = {"type": "string"}
 BOOLEAN: dict[str, Any] = {"type": "boolean"}
 COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
@@ -37,6 +39,21 @@ TABLE = {
     "Size": _or_none(COUNT) | {"description": "In kB."},
     "Type": {"enum": ["table", "view"]},
     "Description": TEXT,
+}
+
+VALUE: dict[str, Any] = {"type": ["boolean", "number", "string", "null"]}
+
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "maxProperties": MOST,
+    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$"},
+    "additionalProperties": {
+        "anyOf": [
+            VALUE | {"description": "bit, bigint, float, nvarchar(max), or NULL without a type."},
+            _object(value=VALUE, type=TEXT | {"description": "One of T-SQL, such as datetime or decimal(10,2)."})
+            | {"additionalProperties": False},
+        ]
+    },
 }
 
 SPACE = _object(
@@ -123,6 +140,13 @@ SCHEMAS: dict[str, Any] = {
             "Estimate": {"type": "number", "minimum": 0, "maximum": 999_999, "description": "Minutes."},
             "CreateTable": BOOLEAN | {"description": "Jobs only: keep the result as a table of MyDB."},
             "TableName": TEXT | {"description": "Its name."},
+            "Limit": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 2**53 - 1,
+                "description": "Most rows of each result. What is left out is said: see the formats.",
+            },
+            "Parameters": PARAMETERS | {"description": "Values of @name in T-SQL, and of $name in other dialects."},
         },
         Query=TEXT | {"description": "T-SQL, unless Dialect says otherwise."},
     ),
@@ -130,6 +154,7 @@ SCHEMAS: dict[str, Any] = {
     "Results": _object(
         Result=_array(
             _object(
+                {"Cut": {"const": True, "description": "Rows were left out, as Limit wanted."}},
                 TableName=TEXT,
                 Columns=_array(TEXT),
                 Data=_array({"type": "array"}) | {"description": "Rows; integers are exact, NULL is null."},
@@ -157,13 +182,16 @@ SCHEMAS: dict[str, Any] = {
             _object(database=TEXT, table=TEXT, rows=_or_none(COUNT), access=_array({"enum": ["read", "write"]}))
         ),
         estimated_rows=_or_none(COUNT),
-        parameters=_array(TEXT) | {"description": "Variables that the script uses and does not declare."},
+        parameters=_array(TEXT)
+        | {"description": "Variables that the script uses, does not declare, and were not sent under Parameters."},
     ),
     "Job": _object(
         {
             "Position": PLACE | {"description": "In the long queue, from 1; null if it does not wait."},
             "Reason": TEXT | {"description": "Why it does not run yet."},
             "Attempts": COUNT,
+            "Limit": COUNT | {"description": "0 if all rows were wanted."},
+            "Parameters": PARAMETERS | {"description": "As they were sent."},
             "Statement": COUNT,
             "Statements": COUNT,
             "Fraction": {"type": ["number", "null"]},

@@ -78,6 +78,9 @@ class Statement:
         Empty if nothing is known.
     uploads
         Only with `engine`.
+    parameters
+        Only with `engine`: names, in small letters, of the request's parameters that go with `sql`, in the order of
+        their places.
     positions
         Places in the user's text by which an engine's complaint can be located: (identifier in lower case, line,
         column).
@@ -98,5 +101,6 @@ class Statement:
     frees: bool = False
     columns: list[Column] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
+    parameters: list[str] = field(default_factory=list)
     positions: list[tuple[str, int, int]] = field(default_factory=list)
     note: str = ""

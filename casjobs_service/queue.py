@@ -10,7 +10,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,6 +125,8 @@ class Scheduler(LoggingConfigurable):
         estimate: int = 0,
         longest: float | None = None,
         into: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        limit: int = 0,
         output_type: str = "QUERY",
         host_ip: str = "",
     ) -> Job:
@@ -138,6 +140,10 @@ class Scheduler(LoggingConfigurable):
             The context's own limit in seconds.
         into
             Table of MyDB for the result.
+        parameters
+            As they were sent.
+        limit
+            Rows of each result at most; 0 for all.
 
         Raises
         ------
@@ -162,6 +168,8 @@ class Scheduler(LoggingConfigurable):
             estimate=estimate,
             seconds=self.time_limit(estimate, longest),
             into=into,
+            parameters=dict(parameters or {}),
+            limit=limit,
             output_type=output_type,
             host_ip=host_ip,
         )
@@ -179,7 +187,8 @@ class Scheduler(LoggingConfigurable):
         host_ip: str = "",
     ) -> Job:
         """Put what somebody ran before, quick or long, into the queue again, with the rights that they have now."""
-        same = {name: getattr(job, name) for name in ("query", "context", "dialect", "task_name", "estimate", "into")}
+        names = ("query", "context", "dialect", "task_name", "estimate", "into", "parameters", "limit")
+        same = {name: getattr(job, name) for name in names}
         return await self.submit(
             user,
             **same,

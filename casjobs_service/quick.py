@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from traitlets import Float, Integer
@@ -147,6 +147,8 @@ class Quick(LoggingConfigurable):
         groups: Iterable[str] = (),
         may_write: bool = True,
         dialect: str = "tsql",
+        parameters: Mapping[str, Any] | None = None,
+        limit: int = 0,
         task_name: str = "",
         seconds: float | None = None,
         longest: float | None = None,
@@ -159,6 +161,10 @@ class Quick(LoggingConfigurable):
         ----------
         output
             ``format``, ``compression``, ``result``, for the worker.
+        parameters
+            Of the query, as they were sent.
+        limit
+            Rows of each result at most; 0 for all.
         seconds, longest
             The context's own limits of quick and of long queries; None where it has none.
         queue_on_timeout
@@ -175,7 +181,7 @@ class Quick(LoggingConfigurable):
             `places.Busy` if there are too many.
         """
         groups = sorted(groups)
-        limit = seconds or self.seconds
+        quick = seconds or self.seconds
         fields = {
             "kind": JobKind.QUICK,
             "query": query,
@@ -183,16 +189,18 @@ class Quick(LoggingConfigurable):
             "groups": groups,
             "may_write": may_write,
             "dialect": dialect,
+            "parameters": dict(parameters or {}),
+            "limit": limit,
             "task_name": task_name,
-            "seconds": limit,
+            "seconds": quick,
             "host_ip": host_ip,
         }
         line = Line(self.places, user)
         if queue_on_timeout:
             most = self.scheduler.time_limit(0, longest)
-            work = functools.partial(self._query_or_queue, output=output, seconds=limit, most=most)
+            work = functools.partial(self._query_or_queue, output=output, seconds=quick, most=most)
             return self._serve(line, groups, most, work, fields)
-        return self._serve(line, groups, limit, functools.partial(_query, output=output), fields)
+        return self._serve(line, groups, quick, functools.partial(_query, output=output), fields)
 
     def ask(
         self,

@@ -31,6 +31,8 @@ def request(job: Job, output: dict[str, Any], *, again: bool) -> dict[str, Any]:
     return {
         "do": "query",
         "text": job.query,
+        "parameters": job.parameters,
+        "limit": job.limit,
         "context": job.context,
         "dialect": job.dialect,
         "may_write": job.may_write,

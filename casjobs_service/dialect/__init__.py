@@ -1,6 +1,6 @@
 """Translator: scripts in T-SQL, as SDSS wrote them, into the SQL of the engine that runs them."""
 
-from casjobs_service.dialect.locate import locate
+from casjobs_service.dialect.locate import locate, place
 from casjobs_service.dialect.names import Databases
 from casjobs_service.dialect.script import translate, undeclared
 
@@ -14,4 +14,4 @@ ENGINE_SETTINGS: dict[str, dict[str, str]] = {
 }
 """Settings of the session's DuckDB that a dialect's translation counts on: by dialect, name → value."""
 
-__all__ = ["ENGINE_SETTINGS", "Databases", "locate", "translate", "undeclared"]
+__all__ = ["ENGINE_SETTINGS", "Databases", "locate", "place", "translate", "undeclared"]

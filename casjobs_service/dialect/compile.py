@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.tokens import Token
 
 from casjobs_service.catalog import OWN, Column
-from casjobs_service.dialect import spatial
+from casjobs_service.dialect import bound, spatial
 from casjobs_service.dialect.check import check
 from casjobs_service.dialect.conversion import convert
 from casjobs_service.dialect.fold import fold
@@ -58,6 +58,7 @@ class Result:
     prelude: list[str]
     positions: list[tuple[str, int, int]]
     uploads: list[Upload]
+    parameters: list[str]
 
     def fill(self, statement: Statement) -> Statement:
         """Copy into the statement."""
@@ -67,6 +68,7 @@ class Result:
         statement.prelude = self.prelude
         statement.positions = self.positions
         statement.uploads = self.uploads
+        statement.parameters = self.parameters
         statement.columns = columns_of(self.outs)
         return statement
 
@@ -127,14 +129,17 @@ def compile_query(draft: Draft, tree: exp.Expr, *, wanted: Sequence[Type] | None
     if session.limit:
         tree = limit_rows(tree, session.limit)
     name_outputs(tree)
+    bound.bare_limits(tree, engine)
+    sql, parameters = bound.placed(session, generate(tree, engine, session.source, draft.piece.start), engine)
     return Result(
-        generate(tree, engine, session.source, draft.piece.start),
+        sql,
         context,
         outs,
         reads,
         list(meaning.macros.values()),
         positions(session, draft.piece.tokens),
         uploads,
+        parameters,
     )
 
 

@@ -66,6 +66,8 @@ class Infer:
             case exp.Parameter():
                 variable = self.session.variables.get(node.name.lower())
                 return variable.type if variable else types.UNKNOWN
+            case exp.Placeholder():
+                return self.session.parameters[node.name].type
             case exp.Cast() | exp.Convert():
                 target = node.this if isinstance(node, exp.Convert) else node.to
                 return types.written(target, cast=True) or types.UNKNOWN

@@ -20,6 +20,7 @@ _QUOTED = re.compile(r"[\"'`]([^\"'`\n]{1,128})[\"'`]")
 _NAMED = re.compile(r"(?:with name|name|column|relation|table|function) [\"']?([\w.#@]+)", re.IGNORECASE)
 _EXPRESSION = re.compile(r"in expression \((.*)\)")
 _SUGGESTED = re.compile(r"Did you mean [\"']?([\w.]+)[\"']?", re.IGNORECASE)
+_GUESS = re.compile(r"\bPerhaps you meant\b|\bDid you mean\b")
 _PLACE = re.compile(r"^line \d+:\d+:\s*", re.IGNORECASE)
 
 MEANINGS: tuple[tuple[str, str, Kind, str], ...] = (
@@ -92,15 +93,16 @@ def locate(error_text: str, statement: Statement) -> QueryError:
     own = re.sub(r"\s*\n\s*", " ", own)
     if own and own[-1] not in ".!?…":
         own += "."
-    line, column = _place(own if not message else text, statement)
+    line, column = place(own if not message else text, statement)
     if suggestion and not suggestion[1].lower().startswith(("pg_", "duckdb_", "information_schema", "sqlite_")):
         hint = f"Did you mean {suggestion[1]}?"
     own = own[:1].upper() + own[1:]
     return QueryError(message or own or "The engine refused the statement.", kind, line, column, hint)
 
 
-def _place(message: str, statement: Statement) -> tuple[int, int]:
+def place(message: str, statement: Statement) -> tuple[int, int]:
     """Where the first name that the message mentions stands in the user's text; else where the statement starts."""
+    message = _GUESS.split(message)[0]
     places: dict[str, tuple[int, int]] = {}
     for name, line, column in statement.positions:
         places.setdefault(name, (line, column))

@@ -11,6 +11,7 @@ from casjobs_service.catalog import MYDB, MYSCRATCH, OWN, Catalog, Table
 from casjobs_service.dialect.source import Source, did_you_mean
 from casjobs_service.dialect.types import Type
 from casjobs_service.errors import Kind
+from casjobs_service.parameters import Value
 from casjobs_service.plan import TableName
 
 TEMP = "temp"
@@ -44,6 +45,14 @@ class Variable:
     name: str
     type: Type
     value: exp.Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A parameter of the request. Its `value` is for what the translator itself must know, and goes into no text."""
+
+    type: Type
+    value: Value
 
 
 @dataclass(slots=True)
@@ -83,6 +92,8 @@ class Session:
     context: str
     may_write: bool = True
     variables: dict[str, Variable] = field(default_factory=dict)
+    parameters: dict[str, Bound] = field(default_factory=dict)
+    """By name in lower case. Each is also among the variables, with the value that the script gives it."""
     made: dict[tuple[str, str], Table | None] = field(default_factory=dict)
     """Tables that the script made (None: dropped), by database and name in lower case."""
     limit: int = 0

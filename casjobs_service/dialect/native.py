@@ -11,7 +11,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from casjobs_service.catalog import MYDB, OWN, Table
-from casjobs_service.dialect import ddl
+from casjobs_service.dialect import bound, ddl
 from casjobs_service.dialect.compile import Draft, positions
 from casjobs_service.dialect.generate import DIALECTS, generate
 from casjobs_service.dialect.meaning import CALLS, DUCKDB, ENGINE_NAMES, MSSQL, POSTGRESQL, TRINO
@@ -58,7 +58,6 @@ FORBIDDEN = (
     exp.Insert,
     exp.Lock,
     exp.Merge,
-    exp.Parameter,
     exp.Pragma,
     exp.ReadCSV,
     exp.ReadParquet,
@@ -92,11 +91,28 @@ def translate(session: Session, dialect: str) -> list[Statement]:
     try:
         tokens = parser.tokenize(source.text)
     except TokenError:
-        raise source.error("A quote or a comment is not closed.", Kind.SYNTAX) from None
+        raise source.unclosed() from None
     statements = []
+    tokens = _with_parameters(tokens)
     for piece in split(tokens, source.text) if dialect == MSSQL else _pieces(tokens):
         statements.append(_statement(Draft(piece, session), dialect, parser))
     return statements
+
+
+def _with_parameters(tokens: list[Token]) -> list[Token]:
+    """``$name`` as a sign and a name, whatever the engine makes of it."""
+    found: list[Token] = []
+    for token in tokens:
+        line, column = token.line, token.col
+        if token.token_type == TokenType.VAR and token.text.startswith("$"):
+            found.append(Token(TokenType.PARAMETER, "$", line, column, token.start, token.start))
+            found.append(Token(TokenType.VAR, token.text[1:], line, column, token.start + 1, token.end))
+        elif found and (found[-1].text, found[-1].end + 1) == ("$", token.start) and token.text.isidentifier():
+            # A name even if it is a word of SQL.
+            found.append(Token(TokenType.VAR, token.text, line, column, token.start, token.end))
+        else:
+            found.append(token)
+    return found
 
 
 def _pieces(tokens: list[Token]) -> list[Piece]:
@@ -228,13 +244,36 @@ def _query(draft: Draft, query: exp.Expr, dialect: str) -> Statement:
         if alias is None:
             node.set("alias", exp.TableAlias(this=identifier(written)))
     check_calls(draft, query, dialect)
-    sql = generate(query, dialect, source, draft.piece.start)
+    _bind(draft, query, dialect)
+    sql, parameters = bound.placed(session, generate(query, dialect, source, draft.piece.start), dialect)
     remote = any(found.remote for found in reads.values()) or session.catalog(session.context).engine != DUCKDB
     statement = draft.statement(Action.SELECT, sql)
     statement.engine = session.context if remote and dialect != DUCKDB else ""
+    statement.parameters = parameters
     statement.reads = [name for name in reads if name.database != TEMP]
     statement.positions = positions(session, draft.piece.tokens)
     return statement
+
+
+def _bind(draft: Draft, query: exp.Expr, dialect: str) -> None:
+    """Put in the places of parameters."""
+    session = draft.session
+    written = {name.text: sign.start for sign, name in bound.marks(draft.piece.tokens, "$")}
+    # Parsers make the one or the other of them; question marks and :name are placeholders as well.
+    for node in list(query.find_all(exp.Parameter, exp.Placeholder)):
+        name = node.name
+        if name not in written:
+            _refuse(draft)
+        if name.lower() not in session.parameters:
+            raise session.source.error(
+                f"There is no parameter ${name}.",
+                Kind.NAME,
+                written[name],
+                did_you_mean(name, session.parameters).replace("mean ", "mean $")
+                or f'Send its value with the query: "Parameters": {{"{name}": …}}.',
+            )
+        node.replace(bound.bound(session, name.lower(), dialect))
+    bound.bare_limits(query, dialect)
 
 
 def _is_cte(node: exp.Table) -> bool:

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from sqlglot import exp
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
 from casjobs_service.dialect import (  # noqa: F401  (register their handlers)
     aggregates,
     arithmetic,
+    bound,
     calls_math,
     calls_text,
     calls_time,
     comparison,
     conversion,
     native,
-    types,
     values,
 )
 from casjobs_service.dialect.compile import Draft
 from casjobs_service.dialect.conditions import holds
-from casjobs_service.dialect.names import Databases, Session, Variable
+from casjobs_service.dialect.names import Databases, Session
 from casjobs_service.dialect.source import Source
 from casjobs_service.dialect.split import Piece, split
 from casjobs_service.dialect.statements import translate_statement
 from casjobs_service.dialect.tsql import DIALECT
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import Parameter
 from casjobs_service.plan import Action, Statement
 
 
@@ -39,7 +38,7 @@ def translate(
     *,
     dialect: str = "tsql",
     may_write: bool = True,
-    parameters: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Parameter] | None = None,
 ) -> list[Statement]:
     """Translate a script.
 
@@ -54,8 +53,8 @@ def translate(
     may_write
         False: the caller may not write to MyDB and MyScratch; temporary tables are allowed.
     parameters
-        Variables that the script uses without DECLARE: name without ``@`` → T-SQL type. They are NULL until the
-        session sets them.
+        Values of the request, by name in lower case: ``@name`` in T-SQL, ``$name`` in the other dialects. The
+        statements hold their places; whoever runs them binds the values.
 
     Raises
     ------
@@ -67,12 +66,9 @@ def translate(
     source = Source(text)
     session = Session(source, databases, context, may_write)
     session.context = session.catalog(context).database
+    bound.declare(session, parameters or {})
     if dialect != "tsql":
         return native.translate(session, dialect)
-    for name, kind in (parameters or {}).items():
-        type_ = types.written(exp.DataType.build(kind, dialect=DIALECT))
-        if type_ is not None:
-            session.variables[name.lower()] = Variable(name, type_, exp.Null())
     try:
         return _statements(session, split(tokenize(source), text))
     except RecursionError:
@@ -86,9 +82,9 @@ def _statements(session: Session, pieces: list[Piece]) -> list[Statement]:
     while index < len(pieces):
         piece = pieces[index]
         if piece.batch != batch:
-            # Variables live as long as their batch.
+            # Variables live as long as their batch, parameters as long as the request.
             batch = piece.batch
-            session.variables.clear()
+            session.variables = {key: session.variables[key] for key in session.parameters}
         if piece.first == "IF":
             index = _if(session, pieces, index, statements)
             continue
@@ -183,9 +179,6 @@ def undeclared(text: str) -> list[str]:
     return [name for name in used if name not in declared and not name.startswith("@")]
 
 
-_OPEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\[[^\]]*\]|--[^\n]*|/\*|'|\"|\[")
-
-
 def tokenize(source: Source) -> list[Token]:
     """Words of a script.
 
@@ -197,27 +190,8 @@ def tokenize(source: Source) -> list[Token]:
     try:
         tokens = DIALECT.tokenize(source.text)
     except TokenError:
-        raise _unclosed(source) from None
+        raise source.unclosed() from None
     return _merge_scratch(tokens)
-
-
-def _unclosed(source: Source) -> QueryError:
-    place = 0
-    while match := _OPEN.search(source.text, place):
-        if match[0] == "/*":
-            depth, at = 1, match.end()
-            while depth and (inner := re.compile(r"/\*|\*/").search(source.text, at)):
-                depth += 1 if inner[0] == "/*" else -1
-                at = inner.end()
-            if depth:
-                return source.error("A comment is not closed.", Kind.SYNTAX, match.start(), "End it with */.")
-            place = at
-            continue
-        if len(match[0]) == 1:
-            what = {"'": "A text", '"': "A quoted name", "[": "A bracket"}[match[0]]
-            return source.error(f"{what} is not closed.", Kind.SYNTAX, match.start())
-        place = match.end()
-    return source.error("A quote, a bracket or a comment is not closed.", Kind.SYNTAX)
 
 
 def _merge_scratch(tokens: list[Token]) -> list[Token]:

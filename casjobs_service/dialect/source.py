@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import re
 from collections.abc import Iterable
 
 from sqlglot import exp
 
 from casjobs_service.dialect.tsql import START
 from casjobs_service.errors import Kind, QueryError
+
+_OPEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\[[^\]]*\]|--[^\n]*|/\*|'|\"|\[")
+_COMMENT = re.compile(r"/\*|\*/")
 
 
 class Source:
@@ -38,6 +42,25 @@ class Source:
             return QueryError(message, kind, hint=hint)
         line, column = self.place(offset)
         return QueryError(message, kind, line, column, hint)
+
+    def unclosed(self) -> QueryError:
+        """Which quote, bracket or comment has no end; to be raised by the caller."""
+        place = 0
+        while match := _OPEN.search(self.text, place):
+            if match[0] == "/*":
+                depth, at = 1, match.end()
+                while depth and (inner := _COMMENT.search(self.text, at)):
+                    depth += 1 if inner[0] == "/*" else -1
+                    at = inner.end()
+                if depth:
+                    return self.error("A comment is not closed.", Kind.SYNTAX, match.start(), "End it with */.")
+                place = at
+                continue
+            if len(match[0]) == 1:
+                what = {"'": "A text", '"': "A quoted name", "[": "A bracket"}[match[0]]
+                return self.error(f"{what} is not closed.", Kind.SYNTAX, match.start())
+            place = match.end()
+        return self.error("A quote, a bracket or a comment is not closed.", Kind.SYNTAX)
 
 
 def start_of(node: exp.Expr) -> int | None:

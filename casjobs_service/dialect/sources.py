@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from casjobs_service.catalog import Catalog
 from casjobs_service.dialect import metadata, pivot, spatial, types
+from casjobs_service.dialect.bound import known
 from casjobs_service.dialect.names import Found, Session, find_table, identifier
 from casjobs_service.dialect.scope import Out, Relation, Scope, as_word, first_name, renamed, set_table, table_alias
 from casjobs_service.dialect.source import did_you_mean
@@ -262,4 +263,4 @@ class Sources(ABC):
                 self.session.variables.get(argument.name.lower()) if isinstance(argument, exp.Parameter) else None
             )
             if variable is not None and variable.value is not None:
-                argument.replace(variable.value.copy())
+                argument.replace(known(self.session, variable.value))

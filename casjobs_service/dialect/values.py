@@ -7,7 +7,7 @@ from sqlglot import exp
 from casjobs_service.dialect.conversion import blob, convert
 from casjobs_service.dialect.meaning import Meaning, handles
 from casjobs_service.dialect.source import did_you_mean
-from casjobs_service.dialect.types import FLOAT
+from casjobs_service.dialect.types import FLOAT, NULL
 from casjobs_service.errors import Kind
 
 STANDALONE = (exp.Select, exp.Alias, exp.Tuple)
@@ -49,6 +49,8 @@ def _parameter(meaning: Meaning, node: exp.Parameter) -> exp.Expr:
             or f"Declare it first: DECLARE @{name} int.",
             Kind.NAME,
         )
+    if variable.type == NULL:
+        return exp.Null()
     if meaning.duckdb:
         return meaning.cast(meaning.call("getvariable", variable.name.lower()), variable.type)
     if variable.value is None:
@@ -57,7 +59,8 @@ def _parameter(meaning: Meaning, node: exp.Parameter) -> exp.Expr:
             node,
             "Copy the rows that you need INTO MyDB first.",
         )
-    return convert(meaning, meaning.rewrite(variable.value.copy()), variable.type)
+    value = meaning.rewrite(variable.value.copy())
+    return value if isinstance(variable.value, exp.Placeholder) else convert(meaning, value, variable.type)
 
 
 @handles(exp.CurrentTimestamp)

@@ -97,6 +97,13 @@ def declare(draft: Draft, tree: exp.Declare) -> list[Statement]:
             if not isinstance(name, exp.Parameter):
                 raise session.source.error("Cursors are not supported.", Kind.UNSUPPORTED, draft.piece.start)
             key = name.name.lower()
+            if key in session.parameters:
+                raise session.source.error(
+                    f"@{name.name} is declared here, and it is a parameter of the request.",
+                    Kind.NAME,
+                    name,
+                    "Remove the declaration, or give one of them another name.",
+                )
             if key in session.variables or session.find(TEMP, "@" + key):
                 raise session.source.error(f"@{name.name} is declared twice.", Kind.NAME, name)
             if isinstance(kind, exp.Schema):
@@ -139,6 +146,13 @@ def assign(draft: Draft, name: exp.Parameter, value: exp.Expr, query: exp.Select
             f"There is no variable @{name.name}.", Kind.NAME, name, f"Declare it first: DECLARE @{name.name} int."
         )
     kind = variable.type
+    if kind == types.NULL:
+        raise session.source.error(
+            f"@{name.name} is a NULL without a type, and can take no value.",
+            Kind.UNSUPPORTED,
+            name,
+            'Send it with a type: {"value": null, "type": "int"}.',
+        )
     constant = _constant(draft, value) if query is None or not query.args.get("from_") else None
     select = query.copy() if query is not None else exp.Select()
     own = any(isinstance(node, exp.Parameter) and node.name.lower() == key for node in value.walk())

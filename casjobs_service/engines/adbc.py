@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlunsplit
 
@@ -31,6 +31,7 @@ from casjobs_service.engines.base import (
     unavailable,
 )
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import SETTING, Parameter
 
 # Types that the driver gives as they are. Others come in PostgreSQL's binary form, or as a number that is not theirs
 # (oid has no sign, money has a scale): the server makes text of them.
@@ -112,8 +113,9 @@ class PostgreSQL:
         self._with_statement(ingest)
         self._do(f"ANALYZE pg_temp.{quoted(name)}")
 
-    def run(self, sql: str) -> pa.RecordBatchReader:
+    def run(self, sql: str, parameters: Sequence[Parameter] = ()) -> pa.RecordBatchReader:
         """Run a statement that returns rows."""
+        self._bind(parameters)
         self._do("SET default_transaction_read_only = on")
         # The driver puts it in parentheses, which a comment at its end would swallow.
         sql += "\n"
@@ -145,8 +147,9 @@ class PostgreSQL:
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             raise _explained(error, self._seconds) from error
 
-    def explain(self, sql: str) -> Explanation:
+    def explain(self, sql: str, parameters: Sequence[Parameter] = ()) -> Explanation:
         """The planner's text, and its estimate of the rows."""
+        self._bind(parameters)
         self._do("SET default_transaction_read_only = on")
         lines = self._rows(f"EXPLAIN {sql}")
         plan = self._rows(f"EXPLAIN (FORMAT JSON) {sql}")[0]["QUERY PLAN"]
@@ -163,6 +166,28 @@ class PostgreSQL:
         for part in (self._running, self._connection, self._database):
             if part is not None:
                 part.close()
+
+    def _bind(self, parameters: Sequence[Parameter]) -> None:
+        """Make values settings of the connection; the statement takes one that is not there for NULL."""
+        values = {parameter.name: parameter.text for parameter in parameters if parameter.value is not None}
+        if not values:
+            return
+        for name, value in values.items():
+            if value is not None and "\0" in value:
+                raise QueryError(f"The parameter {name} has a character 0, which PostgreSQL does not know.")
+        rows = pa.record_batch(
+            {"name": [SETTING.format(name) for name in values], "value": list(values.values())},
+            pa.schema([("name", pa.string()), ("value", pa.string())]),
+        )
+
+        def execute(statement: adbc_driver_manager.AdbcStatement) -> None:
+            statement.set_sql_query("SELECT set_config($1, $2, false)")
+            array, schema = adbc_driver_manager.ArrowArrayHandle(), adbc_driver_manager.ArrowSchemaHandle()
+            rows._export_to_c(array.address, schema.address)
+            statement.bind(array, schema)
+            statement.execute_update()
+
+        self._with_statement(execute)
 
     def _do(self, sql: str) -> None:
         def execute(statement: adbc_driver_manager.AdbcStatement) -> None:

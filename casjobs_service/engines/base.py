@@ -6,6 +6,7 @@ each statement a process of its own, so that a driver that hangs, or a server th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from casjobs_service.catalog import Catalog
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import Parameter
 
 CONNECT_SECONDS = 10
 """How long to wait for a connection."""
@@ -43,14 +45,16 @@ class Engine(Protocol):
     def upload(self, name: str, rows: pa.RecordBatchReader) -> None:
         """Make a temporary table, spelled exactly `name`, that goes with the connection."""
 
-    def run(self, sql: str) -> pa.RecordBatchReader:
+    def run(self, sql: str, parameters: Sequence[Parameter] = ()) -> pa.RecordBatchReader:
         """Run one statement that returns rows; they come as they are read.
+
+        `parameters` are in the order of their places; they may repeat, and there may be more than places.
 
         Columns of decimal numbers whose scale the engine does not tell have the type text and the field metadata
         `UNSCALED`.
         """
 
-    def explain(self, sql: str) -> Explanation:
+    def explain(self, sql: str, parameters: Sequence[Parameter] = ()) -> Explanation:
         """Say how a statement would be run, without running it."""
 
     def cancel(self) -> None:

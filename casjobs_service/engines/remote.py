@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,8 +40,19 @@ class RemoteResult:
     bytes: int
 
 
+Sent = Sequence[tuple[str, Any]]
+"""Parameters in the order of their places: names, and values as `casjobs_service.parameters.one` reads them."""
+
+
 async def run_remote(
-    context: Context | ContextSource, sql: str, uploads: Mapping[str, Path], target: Path, limits: Limits
+    context: Context | ContextSource,
+    sql: str,
+    uploads: Mapping[str, Path],
+    target: Path,
+    limits: Limits,
+    parameters: Sent = (),
+    *,
+    most: int = 0,
 ) -> RemoteResult:
     """Run a statement on the engine of a context and write its rows as an Arrow IPC stream.
 
@@ -54,13 +65,23 @@ async def run_remote(
     target
         File to be made; must not exist. It, and the files of `uploads`, may be in a directory that belongs to the
         user: links are not followed.
+    most
+        Rows to read, if not all: the rest is left at the engine.
 
     Raises
     ------
     QueryError
         With its `detail`, which is for the log, as a note.
     """
-    task: dict[str, Any] = {"do": "run", "sql": sql, "result": limits.result, "rows": limits.rows, "uploads": []}
+    task: dict[str, Any] = {
+        "do": "run",
+        "sql": sql,
+        "parameters": parameters,
+        "result": limits.result,
+        "rows": limits.rows,
+        "most": most,
+        "uploads": [],
+    }
     files: list[int] = []
     try:
         for name, path in uploads.items():
@@ -92,7 +113,9 @@ def _open(path: Path, flags: int) -> int:
     raise QueryError("A file of the session is not what it should be.", Kind.INTERNAL)
 
 
-async def explain_remote(context: Context | ContextSource, sql: str, limits: Limits) -> Explanation:
+async def explain_remote(
+    context: Context | ContextSource, sql: str, limits: Limits, parameters: Sent = ()
+) -> Explanation:
     """How the engine of a context would run a statement.
 
     Raises
@@ -100,7 +123,7 @@ async def explain_remote(context: Context | ContextSource, sql: str, limits: Lim
     QueryError
         The engine refuses the statement, or does not answer.
     """
-    answer = await _ask(context, {"do": "explain", "sql": sql}, limits)
+    answer = await _ask(context, {"do": "explain", "sql": sql, "parameters": parameters}, limits)
     return Explanation(**answer["explanation"])
 
 

@@ -23,6 +23,7 @@ from casjobs_service.engines import connect
 from casjobs_service.engines.base import Engine, Login
 from casjobs_service.engines.decimals import Decimals
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import Parameter, one
 
 CANCEL_SECONDS = 0.4
 """How long the server may take to confirm that it has ended the statement."""
@@ -82,13 +83,17 @@ def _answer(task: dict[str, Any], watch: _Watch) -> dict[str, Any]:
     if task["do"] == "catalog":
         return {"catalog": engine.catalog(task["database"]).to_json()}
     if task["do"] == "explain":
-        return {"explanation": asdict(engine.explain(task["sql"]))}
+        return {"explanation": asdict(engine.explain(task["sql"], _parameters(task)))}
     if task["uploads"]:
         # These files come from the user's sandbox. Reading them needs no rights, and a fault in it shall give none.
         _drop_privileges()
         for name, descriptor in task["uploads"]:
             _upload(engine, name, descriptor)
-    return _save(engine.run(task["sql"]), task)
+    return _save(engine.run(task["sql"], _parameters(task)), task)
+
+
+def _parameters(task: dict[str, Any]) -> list[Parameter]:
+    return [one(name, value) for name, value in task["parameters"]]
 
 
 def _drop_privileges() -> None:
@@ -144,10 +149,15 @@ class _Output:
 def _save(reader: pa.RecordBatchReader, task: dict[str, Any]) -> dict[str, Any]:
     decimals = Decimals(reader.schema)
     output = _Output(task["scratch"] if decimals else task["target"], reader.schema, task)
+    most = task["most"]
     for batch in reader:
-        if batch.num_rows:
-            decimals.look(batch)
-            output.write(batch)
+        part = batch.slice(0, most - output.rows) if most else batch
+        if part.num_rows:
+            decimals.look(part)
+            output.write(part)
+        if most and output.rows >= most:
+            # What else the engine would send is ended with this process.
+            break
     output.close()
     if decimals:
         schema = decimals.schema()

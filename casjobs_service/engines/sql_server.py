@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ from casjobs_service.engines.base import CONNECT_SECONDS, Explanation, Login, re
 from casjobs_service.engines.dbapi import DECIMAL, arrow_type, batches, driver, no_upload
 from casjobs_service.engines.postgresql_catalog import described
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import Parameter
 
 _TYPES = {
     "bit": "BOOLEAN",
@@ -68,6 +71,19 @@ ORDER BY o.name, p.parameter_id
 """
 
 
+def with_parameters(
+    sql: str, parameters: Sequence[Parameter]
+) -> tuple[str | None, tuple[str, tuple[Any, ...] | None]]:
+    """Declarations of variables (None: there are none), and what the driver is told to run a statement with them."""
+    typed = {parameter.name: parameter for parameter in parameters if parameter.type}
+    if not typed:
+        return None, (sql, None)
+    declared = ", ".join(f"@{name} {parameter.type}" for name, parameter in typed.items())
+    given = ", ".join(f"@{name} = %s" for name in typed)
+    values = (str(item.value) if isinstance(item.value, uuid.UUID) else item.value for item in typed.values())
+    return declared, (f"EXEC sp_executesql %s, %s, {given}", (sql, declared, *values))
+
+
 class SQLServer:
     """A SQL Server database; see `casjobs_service.engines.base.Engine`.
 
@@ -104,27 +120,29 @@ class SQLServer:
         """Not done for SQL Server."""
         raise no_upload("SQL Server")
 
-    def run(self, sql: str) -> pa.RecordBatchReader:
+    def run(self, sql: str, parameters: Sequence[Parameter] = ()) -> pa.RecordBatchReader:
         """Run a statement that returns rows."""
+        declared, call = with_parameters(sql, parameters)
         try:
             # The driver itself only tells number, text, time.
             self._cursor.execute(
-                "SELECT name, system_type_name FROM sys.dm_exec_describe_first_result_set(%s, NULL, 0) "
+                "SELECT name, system_type_name FROM sys.dm_exec_describe_first_result_set(%s, %s, 0) "
                 "ORDER BY column_ordinal",
-                (sql,),
+                (sql, declared),
             )
             columns = self._cursor.fetchall()
-            self._cursor.execute(sql)
+            self._cursor.execute(*call)
         except Exception as error:
             raise self._explained(error) from error
         schema = pa.schema([(name or "", arrow_type(sql_server_type(type or ""))) for name, type in columns])
         return pa.RecordBatchReader.from_batches(schema, batches(schema, self._cursor.fetchmany, self._explained))
 
-    def explain(self, sql: str) -> Explanation:
+    def explain(self, sql: str, parameters: Sequence[Parameter] = ()) -> Explanation:
         """The planner's text, and its estimate of the rows."""
+        _, call = with_parameters(sql, parameters)
         self._execute("SET SHOWPLAN_ALL ON")
         try:
-            rows = self._rows(sql)
+            rows = self._rows(*call)
             names = [column[0] for column in self._cursor.description]
         finally:
             self._execute("SET SHOWPLAN_ALL OFF")
@@ -139,14 +157,14 @@ class SQLServer:
         """Close the connection."""
         self._connection.close()
 
-    def _execute(self, sql: str) -> None:
+    def _execute(self, sql: str, values: tuple[Any, ...] | None = None) -> None:
         try:
-            self._cursor.execute(sql)
+            self._cursor.execute(sql, values)
         except Exception as error:
             raise self._explained(error) from error
 
-    def _rows(self, sql: str) -> list[Any]:
-        self._execute(sql)
+    def _rows(self, sql: str, values: tuple[Any, ...] | None = None) -> list[Any]:
+        self._execute(sql, values)
         return list(self._cursor.fetchall())
 
     def _explained(self, error: Exception) -> QueryError:

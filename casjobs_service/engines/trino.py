@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from casjobs_service.engines.base import CONNECT_SECONDS, Explanation, Login, re
 from casjobs_service.engines.dbapi import ARROW, DECIMAL, arrow_type, batches, driver, no_upload
 from casjobs_service.engines.postgresql_catalog import described
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import Parameter
 
 _TYPES = {
     "boolean": "BOOLEAN",
@@ -105,19 +107,19 @@ class Trino:
         """Trino has no temporary tables."""
         raise no_upload("Trino")
 
-    def run(self, sql: str) -> pa.RecordBatchReader:
+    def run(self, sql: str, parameters: Sequence[Parameter] = ()) -> pa.RecordBatchReader:
         """Run a statement that returns rows."""
         try:
-            self._cursor.execute(sql)
+            self._cursor.execute(sql, _values(parameters))
             description = self._cursor.description or []
         except Exception as error:
             raise self._explained(error) from error
         schema = pa.schema([(column.name, arrow_type(trino_type(column.type_code))) for column in description])
         return pa.RecordBatchReader.from_batches(schema, batches(schema, self._cursor.fetchmany, self._explained))
 
-    def explain(self, sql: str) -> Explanation:
+    def explain(self, sql: str, parameters: Sequence[Parameter] = ()) -> Explanation:
         """The planner's text; the rows where statistics exist."""
-        text = "\n".join(row[0] for row in self._rows(f"EXPLAIN {sql}"))
+        text = "\n".join(row[0] for row in self._rows(f"EXPLAIN {sql}", parameters))
         # The first estimate is the root's: Estimates: {rows: 1000 (8.79kB), cpu: …}
         match = re.search(r"rows: (\d+)", text)
         return Explanation(text, int(match[1]) if match else None)
@@ -130,9 +132,9 @@ class Trino:
         """Close the connection."""
         self._connection.close()
 
-    def _rows(self, sql: str) -> list[Any]:
+    def _rows(self, sql: str, parameters: Sequence[Parameter] = ()) -> list[Any]:
         try:
-            self._cursor.execute(sql)
+            self._cursor.execute(sql, _values(parameters))
             return list(self._cursor.fetchall())
         except Exception as error:
             raise self._explained(error) from error
@@ -165,6 +167,11 @@ _KINDS = {
     "USER_CANCELED": Kind.CANCELLED,
     "ADMINISTRATIVELY_KILLED": Kind.CANCELLED,
 }
+
+
+def _values(parameters: Sequence[Parameter]) -> list[Any] | None:
+    """For the driver, which sends a statement with an empty list as one with places."""
+    return [parameter.value for parameter in parameters] or None
 
 
 def _literal(text: str) -> str:

@@ -87,6 +87,8 @@ class Submission(JobsHandler):
             groups=self.groups,
             may_write=True,
             dialect=request.dialect,
+            parameters=request.parameters,
+            limit=request.limit,
             task_name=request.task_name,
             estimate=request.estimate,
             longest=self.longest(context),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from casjobs_service import parameters
 from casjobs_service.catalog import Column
 from casjobs_service.contexts import Context
 from casjobs_service.handlers.base import Handler, Problem
@@ -27,6 +28,10 @@ class Request:
         Table of MyDB for the result; empty if the query says where its rows go.
     estimate
         Minutes, as the user said; 0 if nothing was said.
+    parameters
+        As they were sent: each is one that can be bound.
+    limit
+        Rows of each result; 0 for all.
     """
 
     context: str
@@ -35,6 +40,8 @@ class Request:
     dialect: str
     into: str
     estimate: int
+    parameters: dict[str, Any]
+    limit: int
 
 
 def read(handler: Handler, context: str) -> Request:
@@ -44,6 +51,8 @@ def read(handler: Handler, context: str) -> Request:
     ------
     Problem
         400: it does not. 404: there is no such context.
+    QueryError
+        A parameter cannot be one.
     """
     name = handler.database_name(context)
     body = handler.json_body()
@@ -63,6 +72,11 @@ def read(handler: Handler, context: str) -> Request:
     estimate = body.get("Estimate") or 0
     if not isinstance(estimate, int | float) or not 0 <= estimate < 1e6:
         raise Problem(400, "Estimate is not a number of minutes.")
+    limit = body.get("Limit")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit < 2**53):
+        raise Problem(400, "Limit is not a number of rows, 1 or more.")
+    sent = body.get("Parameters") or {}
+    parameters.read(sent)
     return Request(
         context=name,
         query=query,
@@ -70,6 +84,8 @@ def read(handler: Handler, context: str) -> Request:
         dialect=dialect,
         into=(into or "").strip(),
         estimate=int(estimate),
+        parameters=sent,
+        limit=limit or 0,
     )
 
 
@@ -101,6 +117,8 @@ class Query(Handler):
             groups=self.groups,
             may_write=may_write,
             dialect=request.dialect,
+            parameters=request.parameters,
+            limit=request.limit,
             task_name=request.task_name,
             output=output(self, form),
             seconds=own_limits[0],
@@ -121,6 +139,7 @@ class Explain(Handler):
         asked: dict[str, Any] = {
             "do": "explain",
             "text": request.query,
+            "parameters": request.parameters,
             "context": request.context,
             "dialect": request.dialect,
             "may_write": self.has_scope(CASJOBS_WRITE),

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from casjobs_service.results.base import Writer
+from casjobs_service.results.cut import CUT
 from casjobs_service.results.kinds import slices
 from casjobs_service.results.metadata import with_unique_names
 from casjobs_service.results.stats import Stats
@@ -58,7 +59,10 @@ class _Pieces(io.RawIOBase):
 
 
 class ArrowStream(Writer):
-    """Arrow IPC stream, not compressed: the connection's own compression is for that."""
+    """Arrow IPC stream, not compressed: the connection's own compression is for that.
+
+    If rows were left out, a last batch without rows has the metadata `CUT`.
+    """
 
     name = "arrow"
     media_type = "application/vnd.apache.arrow.stream"
@@ -74,6 +78,8 @@ class ArrowStream(Writer):
             for batch in batches:
                 stream.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
                 yield target.fetch()
+            if self.cut:
+                stream.write_batch(pa.RecordBatch.from_pylist([], schema), {CUT: b"true"})
         yield target.fetch()
 
 

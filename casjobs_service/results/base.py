@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from casjobs_service.results.cut import Rows
 from casjobs_service.results.metadata import table_name
 from casjobs_service.results.stats import Stats
 
@@ -42,6 +43,12 @@ class Writer(abc.ABC):
 
     def __init__(self) -> None:
         self.tables = 0
+        self._read = Rows(())
+
+    @property
+    def cut(self) -> bool:
+        """Whether rows were left out of the table, known when its last batch was read; see `Rows`."""
+        return self._read.cut
 
     def begin(self) -> bytes:
         """First bytes of the file; may be empty."""
@@ -59,14 +66,15 @@ class Writer(abc.ABC):
         schema
             Names of the columns, and the metadata. Without fields for a statement without a result set.
         batches
-            With the types of `schema`; names and metadata may differ.
+            With the types of `schema`; names and metadata may differ. The last may be that of `results.cut`.
         stats
             Where they are known. VOTable is smaller with them.
         """
         self.tables += 1
         if self.tables > 1 and not self.many:
             raise ValueError(f"{self.name} holds one table")
-        return self._table(name or table_name(schema) or f"Table{self.tables}", schema, batches, stats)
+        self._read = Rows(batches)
+        return self._table(name or table_name(schema) or f"Table{self.tables}", schema, self._read, stats)
 
     def end(self) -> bytes:
         """Last bytes of the file; may be empty."""

@@ -61,7 +61,7 @@ class JsonArrays(Writer):
             for part in slices(batch):
                 yield (b",[" if started else b"[") + self._rows(part)
                 started = True
-        yield b"]}"
+        yield b'],"Cut":true}' if self.cut else b"]}"
 
     def _rows(self, batch: pa.RecordBatch) -> bytes:
         target = io.BytesIO()

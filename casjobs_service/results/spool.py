@@ -21,6 +21,7 @@ import orjson
 import pyarrow as pa
 
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.results.cut import is_mark, mark
 from casjobs_service.results.stats import Stats
 
 _MAGIC = b"CJspool1"
@@ -82,6 +83,7 @@ class SpoolWriter:
             The disk is full, or a limit of the process.
         """
         if not batch.num_rows:
+            self._stats.cut = self._stats.cut or is_mark(batch)
             return
         self._stats.add(batch)
         if self._limit and self._stats.bytes > self._limit:
@@ -118,12 +120,15 @@ class SpoolWriter:
 class SpoolBatches:
     """Batches of a spool. Each iteration reads the file again, one batch at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stats: Stats) -> None:
         self._path = path
+        self._stats = stats
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         with pa.OSFile(str(self._path), "rb") as file, pa.ipc.open_stream(file, options=_reading()) as stream:
             yield from stream
+            if self._stats.cut:
+                yield mark(stream.schema)
 
 
 def open_spool(path: Path) -> tuple[pa.Schema, SpoolBatches, Stats]:
@@ -139,7 +144,7 @@ def open_spool(path: Path) -> tuple[pa.Schema, SpoolBatches, Stats]:
     stats = _statistics(path)
     try:
         with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file, options=_reading()) as stream:
-            return stream.schema, SpoolBatches(path), stats
+            return stream.schema, SpoolBatches(path, stats), stats
     except pa.ArrowInvalid:
         raise SpoolError("The file is no Arrow stream.") from None
 

@@ -88,11 +88,14 @@ class Stats:
     ----------
     bytes
         Size as Arrow arrays in memory.
+    cut
+        More rows were left out, as the client wanted.
     """
 
     rows: int = 0
     bytes: int = 0
     columns: list[ColumnStats] = field(default_factory=list)
+    cut: bool = False
 
     @classmethod
     def of(cls, schema: pa.Schema) -> Stats:
@@ -113,7 +116,9 @@ class Stats:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Stats:
         """The opposite of `to_json`."""
-        return cls(value["rows"], value["bytes"], [ColumnStats(**column) for column in value["columns"]])
+        columns = [ColumnStats(**column) for column in value["columns"]]
+        # Spools of older versions do not say it.
+        return cls(value["rows"], value["bytes"], columns, value.get("cut", False))
 
 
 def escape(value: str) -> bytes:

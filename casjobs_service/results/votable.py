@@ -62,6 +62,9 @@ class VoTable(Writer):
         if fields:
             yield from self._data(fields, batches)
         yield b"</TABLE>\n"
+        if self.cut:
+            # DALI 1.1, section 4.4.1
+            yield b'<INFO name="QUERY_STATUS" value="OVERFLOW"/>\n'
 
     def _data(self, fields: list[VoField], batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
         yield b'<DATA><BINARY2><STREAM encoding="base64">\n'

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from casjobs_service.limits import Limits
+from casjobs_service.parameters import Parameter
 
 BATCH = 50_000
 """Rows of a batch."""
@@ -172,6 +173,11 @@ class Engine:
         """Run a statement; its rows."""
         rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
         return rows
+
+    def bind(self, parameters: Mapping[str, Parameter]) -> None:
+        """Make the values of parameters variables of the connection, by name."""
+        for name, parameter in parameters.items():
+            self._connection.execute(f"SET VARIABLE {quoted(name)} = $1", [parameter.value])
 
     def stream(self, sql: str) -> pa.RecordBatchReader:
         """Run a SELECT; its rows as they are computed."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from casjobs_service.dialect import undeclared
+from casjobs_service.parameters import Parameter, read
 from casjobs_service.plan import Action, Statement
 from casjobs_service.worker.databases import READ
 from casjobs_service.worker.failures import located
@@ -26,12 +27,14 @@ def explain(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     dict
         ``statements`` (`casjobs_service.plan.Statement`, each with ``plan``: the engine's text, and ``estimate``:
         about how many rows it returns or writes; None where nobody can know), ``tables`` that are touched, each with
-        ``rows`` where known, ``rows``: the largest estimate, ``parameters``: variables that the script uses and does
-        not declare. They are taken for numbers; to run it, declare them.
+        ``rows`` where known, ``rows``: the largest estimate, ``parameters``: variables that the script uses, that it
+        does not declare and the request does not send. They are taken for numbers; to run it, one must.
     """
+    given = read(request.get("parameters"))
     tsql = (request.get("dialect") or "tsql") == "tsql"
-    parameters = undeclared(request["text"]) if tsql else []
-    statements = plan(worker, {**request, "parameters": dict.fromkeys(parameters, "bigint")})
+    parameters = [name for name in undeclared(request["text"]) if name not in given] if tsql else []
+    statements = plan(worker, request, [Parameter(name, "bigint", None) for name in parameters])
+    worker.engine.bind(given)
     described = []
     made = False
     for statement in statements:
@@ -73,7 +76,7 @@ def _estimate(tree: list[dict[str, Any]]) -> int | None:
 
 
 def _remote(worker: Worker, statement: Statement) -> tuple[str, int | None]:
-    answer = worker.link.ask({"event": "ask", "ask": "explain", "context": statement.engine, "sql": statement.sql})
+    answer = worker.link.ask({"event": "ask", "ask": "explain", **worker.remotely(statement)})
     return answer["plan"], answer["rows"]
 
 

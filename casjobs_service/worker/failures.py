@@ -8,7 +8,7 @@ from dataclasses import replace
 import duckdb
 import pyarrow as pa
 
-from casjobs_service.dialect import locate
+from casjobs_service.dialect import locate, place
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
 from casjobs_service.plan import Statement
@@ -107,7 +107,8 @@ def located(error: Exception, statement: Statement, limits: Limits) -> Exception
         else:
             error = plain
     if isinstance(error, QueryError) and error.line is None and error.kind in _OF_STATEMENTS:
-        error.line, error.column = statement.line, statement.column
+        # Of another engine, whose process has made its error one of ours.
+        error.line, error.column = place(error.message, statement)
     return error
 
 

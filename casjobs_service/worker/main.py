@@ -121,6 +121,7 @@ class Worker:
         self.link = Link(channel, engine.interrupt)
         self.databases = SessionDatabases(engine, self.link, places, own)
         files = [self.databases.file(name) for name in own] + [place.data for place in places if place.data]
+        self._parameters: dict[str, Any] = {}
         self._arrangement = (limits, session / "temporary", files, folders)
 
     def serve(self, assignment: dict[str, Any]) -> None:
@@ -178,17 +179,29 @@ class Worker:
         """Have the engine ready for statements that were written in this dialect, and closed for everything else."""
         self.engine.configure(*self._arrangement, ENGINE_SETTINGS.get(dialect, {}))
 
-    def remote(self, statement: Statement) -> pa.RecordBatchReader:
-        """Rows of a statement for an engine that is reached by network: the service asks it."""
+    def remote(self, statement: Statement, most: int = 0) -> pa.RecordBatchReader:
+        """Rows of a statement for an engine that is reached by network: the service asks it.
+
+        With `most`, one row more than that at most: no more are read.
+        """
         uploads = {}
         for number, upload in enumerate(statement.uploads):
             uploads[upload.name] = f"upload-{number}.arrow"
             with self.databases.using({table.database: READ for table in statement.reads if table.database in OWN}):
                 self._small(upload, self.session / uploads[upload.name])
-        answer = self.link.ask(
-            {"event": "ask", "ask": "remote", "context": statement.engine, "sql": statement.sql, "uploads": uploads}
-        )
+        asked = {"event": "ask", "ask": "remote", "uploads": uploads, "most": most and most + 1}
+        answer = self.link.ask({**asked, **self.remotely(statement)})
         return pa.ipc.open_stream(pa.OSFile(str(self.session / answer["file"])))
+
+    def remotely(self, statement: Statement) -> dict[str, Any]:
+        """What the service is told of a statement for another engine."""
+        values = {name.lower(): value for name, value in self._parameters.items()}
+        return {
+            "context": statement.engine,
+            "sql": statement.sql,
+            # Of a variable that nobody has sent, only the plan is asked for.
+            "parameters": [(name, values.get(name)) for name in statement.parameters],
+        }
 
     def _small(self, upload: Upload, file: Path) -> None:
         rows = 0
@@ -209,6 +222,7 @@ class Worker:
                 stream.write_batch(batch)
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._parameters = request.get("parameters") or {}
         if request.get("do") == "query":
             return Script(self, request).run()
         if (action := REQUESTS.get(request.get("do", ""))) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -13,8 +14,9 @@ import pyarrow as pa
 from casjobs_service.catalog import MYDB, OWN
 from casjobs_service.dialect import translate
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import Parameter, read
 from casjobs_service.plan import Action, Statement, TableName
-from casjobs_service.results import Stats, with_columns
+from casjobs_service.results import Stats, cut, with_columns
 from casjobs_service.worker import journal
 from casjobs_service.worker.databases import READ
 from casjobs_service.worker.engine import quoted
@@ -36,18 +38,23 @@ PROGRESS = 1.0
 """Seconds between two reports of progress."""
 
 
-def plan(worker: Worker, request: dict[str, Any]) -> list[Statement]:
+def plan(worker: Worker, request: dict[str, Any], guessed: Iterable[Parameter] = ()) -> list[Statement]:
     """Translate the text of a request, and open the engine for it.
+
+    Parameters
+    ----------
+    guessed
+        Parameters that the request should have had.
 
     Raises
     ------
     QueryError
         The text cannot be run.
     """
-    text = request["text"]
-    if len(text.encode()) > worker.text_bytes:
+    text, parameters = request["text"], request.get("parameters") or {}
+    if len(text.encode()) + (len(json.dumps(parameters)) if parameters else 0) > worker.text_bytes:
         raise QueryError(
-            f"The query is longer than {worker.text_bytes:,} bytes.",
+            f"The query{' and its parameters are' if parameters else ' is'} longer than {worker.text_bytes:,} bytes.",
             Kind.LIMIT,
             hint="Upload long lists as a table, and join with it.",
         )
@@ -59,7 +66,7 @@ def plan(worker: Worker, request: dict[str, Any]) -> list[Statement]:
         request["context"],
         dialect=dialect,
         may_write=bool(request.get("may_write")),
-        parameters=request.get("parameters"),
+        parameters={**{parameter.name: parameter for parameter in guessed}, **read(parameters)},
     )
 
 
@@ -82,6 +89,7 @@ class Script:
         """Do it; what the event ``done`` says."""
         statements = self._earlier() or self._collected(plan(self._worker, self._request))
         self._link.send({"event": "plan", "statements": [asdict(statement) for statement in statements]})
+        self._engine.bind(read(self._request.get("parameters")))
         self._writing = Writing(self._worker, self._job, statements)
         results = sum(statement.action is Action.SELECT for statement in statements)
         wish = self._request.get("output") or {}
@@ -169,7 +177,9 @@ class Script:
         stats = Stats()
         own = [table.database for table in statement.reads if table.database in OWN]
         if statement.engine:
-            yield from self._result(self._worker.remote(statement), statement, number, output, stats)
+            yield from self._result(
+                self._worker.remote(statement, self._request.get("limit") or 0), statement, number, output, stats
+            )
         else:
             with self._databases.using({table.database: READ for table in statement.reads}):
                 self._engine.prepare(statement.prelude)
@@ -195,7 +205,9 @@ class Script:
                 schema.metadata,
             )
         schema = with_columns(schema, statement.columns, name=f"Table{number}")
-        batches: Iterable[pa.RecordBatch] = measured(reader, self._worker.limits, self._link.check, stats)
+        most = self._request.get("limit")
+        first = cut(reader, most) if most else reader
+        batches: Iterable[pa.RecordBatch] = measured(first, self._worker.limits, self._link.check, stats)
         if ahead:
             batches = self._ahead(batches)
         columns = [{"name": field.name, "type": str(field.type)} for field in schema]

@@ -204,7 +204,9 @@ class Session:
                 case "remote":
                     answer["file"] = await self._remote(message)
                 case "explain":
-                    found = await explain_remote(self._context(message), str(message["sql"]), self.limits)
+                    found = await explain_remote(
+                        self._context(message), str(message["sql"]), self.limits, message["parameters"]
+                    )
                     answer |= {"plan": found.text, "rows": found.rows}
                 case _:
                     raise QueryError("This cannot be done.", Kind.INTERNAL)
@@ -221,7 +223,15 @@ class Session:
         # The worker is not trusted with paths.
         uploads = {str(name): self.directory / Path(str(file)).name for name, file in message["uploads"].items()}
         target = self.directory / f"remote-{uuid.uuid4().hex}.arrow"
-        await run_remote(self._context(message), str(message["sql"]), uploads, target, self.limits)
+        await run_remote(
+            self._context(message),
+            str(message["sql"]),
+            uploads,
+            target,
+            self.limits,
+            message["parameters"],
+            most=int(message["most"]),
+        )
         return target.name
 
     def _context(self, message: dict[str, Any]) -> ContextSource:

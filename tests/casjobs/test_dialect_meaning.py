@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from casjobs_service.parameters import read
 from casjobs_service.plan import Action
 from tests.casjobs.dialect_cases import ERRORS, TRUE, VALUES
 from tests.casjobs.dialect_support import Laboratory, corpus
@@ -107,7 +108,7 @@ def test_without_the_right_to_write_only_temporary_tables(shared: Laboratory) ->
 
 
 def test_parameters_stand_for_declared_variables(shared: Laboratory) -> None:
-    plan = shared.translate("select class from spec where bestobjid = @id", parameters={"id": "bigint"})
+    plan = shared.translate("select class from spec where bestobjid = @id", parameters=read({"id": 5}))
     shared.engine.execute('SET VARIABLE "id" = 1237648720693755919')
     assert shared.engine.execute(plan[0].sql).fetchall() == [("STAR",)]
 

@@ -8,6 +8,7 @@ import pytest
 
 from casjobs_service.catalog import Catalog, Column, Function, Table
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import read
 from casjobs_service.plan import Action
 from tests.casjobs.dialect_support import CORPUS, DATA, Laboratory
 
@@ -83,6 +84,41 @@ def test_trino_and_sql_server(laboratory: Laboratory) -> None:
     assert statement.engine == "Server"
     assert "TOP 3" in statement.sql
     assert "[dbo].[stars]" in statement.sql
+
+
+SENT = {"n": 5, "limit": 2, "c": "'; --", "none": None, "small": {"value": 1, "type": "tinyint"}}
+
+
+@pytest.mark.parametrize(
+    ("context", "dialect", "text", "sql", "names"),
+    [
+        (
+            "Presto",
+            "trino",
+            "select $N, $none, ra > $n, '$n @n' from photo where Name in ($c, $small) limit $limit",
+            'SELECT CAST(? AS BIGINT), NULL, ra > CAST(? AS BIGINT), \'$n @n\' FROM "photo" AS "photo" '
+            "WHERE Name IN (CAST(? AS VARCHAR), CAST(? AS SMALLINT)) LIMIT ?",
+            ["n", "n", "c", "small", "limit"],
+        ),
+        (
+            "Presto",
+            "tsql",
+            "select top (@limit) @n as n from photo where ra > @n",
+            'SELECT CAST(? AS BIGINT) AS "n" FROM "photo" AS "photo" WHERE "photo"."ra" > CAST(? AS BIGINT) LIMIT ?',
+            ["n", "n", "limit"],
+        ),
+        (
+            "Server",
+            "mssql",
+            "select top ($limit) $none, $n from photo where Name = $c",
+            "SELECT TOP (@limit) NULL, @n FROM [photo] AS [photo] WHERE Name = @c",
+            list(SENT),
+        ),
+    ],
+)
+def test_parameters(laboratory: Laboratory, context: str, dialect: str, text: str, sql: str, names: list[str]) -> None:
+    (statement,) = laboratory.translate(text, context, dialect=dialect, parameters=read(SENT))
+    assert (statement.sql, statement.parameters) == (sql, names)
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,12 @@ from casjobs_service.engines.sql_server import (
     sql_server_catalog,
     sql_server_complaint,
     sql_server_type,
+    with_parameters,
 )
 from casjobs_service.engines.trino import trino_type
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.limits import Limits
+from casjobs_service.parameters import read
 from tests.support import free_port
 
 
@@ -136,6 +138,25 @@ def test_messages(error: Exception, kind: Kind, words: str) -> None:
     assert words in explained.message
     assert "DB-Lib" not in explained.message
     assert isinstance(sql_server_complaint(error)[1], str)
+
+
+def test_parameters_are_variables_of_a_statement_that_is_told_by_itself() -> None:
+    sent = {
+        "n": 5,
+        "c": "it's; drop table t --",
+        "none": None,
+        "t": {"value": "2026-01-31T12:00:00", "type": "datetime2(3)"},
+        "u": {"value": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "type": "uniqueidentifier"},
+        "b": {"value": "0x00ff", "type": "varbinary(8)"},
+    }
+    declared, (call, values) = with_parameters("select @n, @c, '%s'", list(read(sent).values()))
+    assert declared == "@n bigint, @c nvarchar(max), @t datetime2, @u uniqueidentifier, @b varbinary(8)"
+    # What the driver makes of it.
+    assert pymssql._mssql.substitute_params(call, values).decode() == (
+        f"EXEC sp_executesql N'select @n, @c, ''%s''', N'{declared}', @n = 5, @c = N'it''s; drop table t --', "
+        "@t = '2026-01-31 12:00:00.000', @u = N'6f9619ff-8b86-d011-b42d-00c04fc964ff', @b = 0x00ff"
+    )
+    assert with_parameters("select '%s'", []) == (None, ("select '%s'", None))
 
 
 async def test_nobody_there_is_told(tmp_path: Path) -> None:

@@ -211,6 +211,17 @@ async def test_values_of_several_pages(coordinator: Coordinator, context: Contex
     assert headers["X-Trino-Session"] == "query_max_run_time=7.000s"
 
 
+async def test_parameters_go_by_the_driver(coordinator: Coordinator, context: Context, tmp_path: Path) -> None:
+    coordinator.answers["EXECUTE IMMEDIATE"] = ([("x", "bigint")], [[[5]]])
+    sent = [("n", 5), ("c", "it's; --"), ("n", 5), ("t", {"value": "2026-01-31T12:00:00", "type": "datetime"})]
+    sql = "SELECT ? AS n, ? AS c, ? + 1, ? AS t, 'a?' AS q"
+    result = await run_remote(context, sql, {}, tmp_path / "1", Limits(), sent)
+    assert result.rows == 1
+    statement = coordinator.seen[-1][0]
+    assert sql.replace("'", "''") in statement
+    assert statement.endswith("USING 5,'it''s; --',5,TIMESTAMP '2026-01-31 12:00:00.000000'")
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [

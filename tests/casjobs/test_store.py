@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import alembic.command
+import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, event, text
 
 from casjobs_service import owner
+from casjobs_service.database import MIGRATIONS
 from casjobs_service.errors import Kind, QueryError
 from casjobs_service.models import Base, Job, JobKind, Status, now
 from casjobs_service.store import Store, StoreError
@@ -80,6 +83,51 @@ def test_migrations_make_the_tables_of_the_models(url: str) -> None:
         options = {"version_table": "casjobs_version", "compare_type": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
     engine.dispose()
+
+
+OLD_JOB = {
+    **dict.fromkeys(("translated", "groups", "results"), "[]"),
+    **dict.fromkeys(("task_name", "output_type", "params", "into", "host_ip", "created_table", "owner"), ""),
+    **dict.fromkeys(("may_write", "send_email", "auto_complete"), False),
+    **dict.fromkeys(("estimate", "seconds", "rows", "statement", "statements", "attempts"), 0),
+    "id": 7,
+    "user_id": 3,
+    "key": 1,
+    "kind": "long",
+    "status": 0,
+    "context": "Sky",
+    "dialect": "tsql",
+    "query": "select 1",
+    "time_submit": datetime.datetime(2026, 1, 2),
+}
+"""A row of version 0001."""
+
+
+async def test_jobs_of_an_older_version_stay(url: str) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, "base")
+        alembic.command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO users (id, name, created) VALUES (3, 'eva', '2026-01-01')"))
+        names = ", ".join(f'"{name}"' for name in OLD_JOB)
+        places = ", ".join(f":{name}" for name in OLD_JOB)
+        connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({places})"), OLD_JOB)  # noqa: S608 - our own names
+    engine.dispose()
+    store = Store(url)
+    job = await store.job(7)
+    assert job is not None
+    assert (job.query, job.parameters, job.limit) == ("select 1", {}, 0)
+    store.close()
+
+
+async def test_parameters_are_kept_as_they_are(store: Store) -> None:
+    eva = await store.user("eva")
+    sent = {"t": "a\0b 😀 '", "n": 2**63 - 1, "f": 0.1, "typed": {"value": None, "type": "int"}}
+    job = await add(store, eva.id, parameters=sent)
+    assert (await again(store, job)).parameters == sent
 
 
 async def test_two_services_that_start_at_once_make_the_tables_once(postgresql: PostgreSQL) -> None:

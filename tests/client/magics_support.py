@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -19,6 +20,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from traitlets.config import Config
 
 from tests.casjobs.casjobs_platform import CasJobsPlatform, Client
 from tests.scidrive.drive_platform import DrivePlatform
@@ -52,12 +54,14 @@ class Shell:
 
     def __init__(self) -> None:
         self._main = sys.modules["__main__"]
-        self.ip = InteractiveShell.instance()
+        self.ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
         self.ip.run_line_magic("load_ext", "SciServer")
 
     def close(self) -> None:
         """Leave nothing of it."""
         self.ip.run_line_magic("unload_ext", "SciServer")
+        atexit.unregister(self.ip.atexit_operations)
+        self.ip.atexit_operations()
         InteractiveShell.clear_instance()
         # The shell has taken its place.
         sys.modules["__main__"] = self._main

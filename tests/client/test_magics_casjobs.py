@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from astropy.table import Table
-from SciServer.core import Job, JobStatus, NotSignedInError, QueryError, QueryTimeout, SciServerError
+from SciServer.core import Job, JobStatus, NotSignedInError, QueryError, QueryTimeout
 
 from tests.casjobs.casjobs_platform import FIRST, STARS, CasJobsPlatform, Client
 from tests.client.magics_support import SECONDS, Shell
@@ -59,7 +59,7 @@ def test_into_a_variable(shell: Shell, cell: str, capsys: pytest.CaptureFixture[
     ("shape", "kind"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table), ("astropy", Table)]
 )
 def test_formats(shell: Shell, shape: str, kind: type) -> None:
-    found = shell.value(f"%casjobs --format {shape} select top 2 ra from Stars")
+    found = shell.value(f"%casjobs --format {shape} select 1 as ra union all select 2")
     assert isinstance(found, kind)
     assert len(found) == 2
     shell.run(f"%config CasJobsMagics.format = '{shape}'")
@@ -119,7 +119,7 @@ def test_an_error_points_at_its_place(shell: Shell) -> None:
         "    |   ^",
         "Did you mean the column ra of Stars?",
     ]
-    message, line, caret, _ = shell.error("%casjobs --context Sky select raa from Stars")
+    _, line, caret, _ = shell.error("%casjobs --context Sky select raa from Stars")
     assert line[caret.index("^") :] == "raa from Stars"
     assert "Starz" in shell.error("%casjobs select 1 from Starz")[0]
     assert shell.error("%casjobs -c Nowhere select 1")[0].startswith("There is no context 'Nowhere'.")
@@ -142,8 +142,9 @@ def test_an_error_is_what_it_was(
 
 
 def test_errors_can_be_caught(shell: Shell) -> None:
-    cell = "try:\n    %casjobs select raa from Stars\nexcept Exception as error:\n    caught = error\n(caught.line, caught.hint)"
-    assert shell.value(cell) == (1, "Did you mean the column ra of Stars?")
+    shell.value("try:\n    %casjobs select raa from Stars\nexcept Exception as error:\n    caught = error")
+    caught = shell.ip.user_ns["caught"]
+    assert (caught.line, caught.hint) == (1, "Did you mean the column ra of Stars?")
 
 
 def test_an_error_of_a_job_points_at_its_place(shell: Shell) -> None:
@@ -163,7 +164,7 @@ def test_an_error_of_a_job_points_at_its_place(shell: Shell) -> None:
         ("%casjobs --limit 0 select 1", "'0' is not a whole number from 1"),
         ("%casjobs --format numpy select 1", "invalid choice: 'numpy'"),
         ("%casjobs --submitt select 1", "Unrecognized arguments: --submitt"),
-        ("%casjobs --context", "xpected one argument"),
+        ("%casjobs --context", "There is no SQL behind the options."),
         ("%casjobs --context Sky", "There is no SQL behind the options."),
         ("%casjobs --output 1a select 1", "1a cannot be the name of a variable"),
         ("%casjobs --output class select 1", "class cannot be the name of a variable"),
@@ -320,7 +321,7 @@ def test_upload(shell: Shell, maria: Client, tmp_path: pathlib.Path) -> None:
     (tmp_path / "six.csv").write_text("a\n6\n")
     [made] = shell.value("%casjobs upload given frame")
     assert (made.name, made.rows) == ("given", 2)
-    assert "exists" in shell.error("%casjobs upload given frame")[0]
+    assert "already" in shell.error("%casjobs upload given frame")[0]
     shell.value("%casjobs upload given {{lazy[0]}} --append")
     shell.value("%casjobs upload --append given arrow")
     shell.value("%casjobs upload given astro --append")
@@ -347,18 +348,11 @@ def test_a_name_of_a_table_that_needs_quotes(shell: Shell) -> None:
     assert shell.complete("%casjobs select m.my| from MyDB.[my table] m") == ["[my column]"]
 
 
-# -- completion without a kernel
-
-
 def test_completion_fails_silently_and_soon(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SCISERVER_TOKEN", "nonsense-token")
-    assert shell.complete("%casjobs describe |") == []
+    assert not {"Stars", "Fields", "Sky"} & set(shell.complete("%casjobs describe |"))
     assert "ra" not in shell.complete("%casjobs select s.| from Stars s")
+    assert "ra" not in shell.complete("%%casjobs\nselect | from Stars s")
     assert capsys.readouterr() == ("", "")
-
-
-def test_an_error_of_its_own_is_a_user_error(shell: Shell) -> None:
-    assert issubclass(QueryTimeout, SciServerError)
-    assert not shell.run("%casjobs tabels").success

@@ -48,7 +48,9 @@ def matcher(magics: CasJobsMagics) -> Any:
     @context_matcher(identifier=IDENTIFIER, priority=1000)  # type: ignore[untyped-decorator]
     def sciserver_matcher(context: CompletionContext) -> SimpleMatcherResult:
         offer = Completion(magics).offer(context)
-        found = [name for name in offer.names if name[0].lower().startswith(offer.prefix.lower())]
+        prefix = offer.prefix.lower()
+        # A name that needs quotes begins with one.
+        found = [name for name in offer.names if name[0].lstrip('["').lower().startswith(prefix)]
         return SimpleMatcherResult(
             completions=[SimpleCompletion(text, type=kind) for text, kind in _unique(found)],
             matched_fragment=offer.prefix,
