@@ -1,8 +1,9 @@
 """The container images of this distribution: which there are, and how an engine gets them.
 
-A tag names content: ``sciserver/<name>:<hash>``, where the hash covers every file of ``images/<name>`` and the tag of
-the image it is built on. Whoever has the checkout knows the tag without asking an engine, an unchanged image is never
-built twice, and containers of an older build keep the image they were started from.
+A tag names content: ``sciserver/<name>:<hash>``, where the hash covers every file of ``images/<name>``, the sources of
+our own packages that the image installs, and the tag of the image it is built on. Whoever has the checkout knows the
+tag without asking an engine, an unchanged image is never built twice, and containers of an older build keep the image
+they were started from.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import hashlib
-import io
 import json
 import os
 import shutil
@@ -21,12 +20,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 import docker.errors
 
 from sciserver_common.deployment import SOURCE
+from sciserver_spawner import build_context
 
 DIRECTORY = SOURCE / "images"
 """One directory per image, named as the image."""
@@ -39,13 +39,13 @@ DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _SUITE = BASE.partition(":")[2]
 _LAST_LINES = 20
-_FILE_TIME = 1767225600  # 2026-01-01T00:00:00Z
-_IGNORED = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".DS_Store"}
-_CA_BUNDLE = "ca-bundle.crt"
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE")
 _CA_DEFAULT = "/etc/ssl/certs/ca-certificates.crt"
 # What a build may need to know of this machine's network; the engine keeps the proxies' values out of the image.
-_BUILD_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL")
+_BUILD_VARIABLES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("PIP_INDEX_URL", "NPM_CONFIG_REGISTRY"),
+)
 
 Progress = Callable[[str], None]
 
@@ -78,6 +78,12 @@ class Image:
         Place in the menu, small first.
     command
         What starts the server; empty for the spawner's own `cmd`.
+    packages
+        Directories of the checkout with our own packages that the image installs.
+    stages
+        Stages of the parent's Dockerfile that this one is put together from, instead of from the finished parent.
+        Its own steps can so come before those of the parent that change more often. The Dockerfile gets them as
+        arguments, with their names in capitals.
     """
 
     name: str
@@ -88,18 +94,17 @@ class Image:
     parent: Image | None
     order: int = 100
     command: tuple[str, ...] = ()
+    packages: tuple[Path, ...] = ()
+    stages: tuple[str, ...] = ()
 
     @functools.cached_property
     def tag(self) -> str:
-        """``sciserver/<name>:<hash>``; the hash changes with any file of the directory, and with the parent's."""
-        digest = hashlib.sha256(self.parent_tag.encode())
-        for path, relative in _files(self.directory):
-            content = path.read_bytes()
-            executable = "x" if path.stat().st_mode & 0o100 else "-"
-            # The lengths keep two different trees from reading the same.
-            digest.update(f"\0{len(relative)}:{relative}{executable}{len(content)}:".encode())
-            digest.update(content)
-        return f"sciserver/{self.name}:{digest.hexdigest()[:12]}"
+        """``sciserver/<name>:<hash>``; the hash changes with any file of `sources`, and with the parent's."""
+        return f"sciserver/{self.name}:{build_context.digest(self.parent_tag, self.sources())}"
+
+    def sources(self) -> Iterator[build_context.Source]:
+        """The files it is built from."""
+        return build_context.sources(self.directory, self.packages, self.directory.parents[1])
 
     @property
     def parent_tag(self) -> str:
@@ -113,7 +118,7 @@ def catalogue(directory: Path = DIRECTORY) -> list[Image]:
     Raises
     ------
     ImageError
-        An ``image.json`` is damaged or names a parent that does not exist.
+        An ``image.json`` is damaged, or names a parent or a package that does not exist.
     """
     entries = {file.parent.name: _read_entry(file) for file in sorted(directory.glob("*/image.json"))}
     images: dict[str, Image] = {}
@@ -134,6 +139,8 @@ def catalogue(directory: Path = DIRECTORY) -> list[Image]:
                 parent=load(entry["parent"], (*children, name)) if "parent" in entry else None,
                 order=entry.get("order", 100),
                 command=tuple(entry.get("command", ())),
+                packages=tuple(_package(name, path, directory.parent) for path in entry.get("packages", ())),
+                stages=tuple(entry.get("stages", ())),
             )
         return images[name]
 
@@ -192,8 +199,15 @@ def build(
         if is_built(client, image):
             return
         progress(f"Building {image.tag} ({image.title})")
-        with _context(image, ca_bundle or host_ca_bundle()) as context:
-            _run_build(client, image, context, progress)
+        authorities = ca_bundle or host_ca_bundle()
+        parents = {"PARENT": image.parent_tag}
+        if image.parent and image.stages:
+            # They are in the engine's cache since the parent was built.
+            parents = {
+                stage.upper(): _run_build(client, image.parent, authorities, lambda _: None, target=stage)
+                for stage in image.stages
+            }
+        _run_build(client, image, authorities, progress, parents, tag=image.tag)
         progress(f"Built {image.tag}")
 
 
@@ -241,12 +255,11 @@ def _read_entry(file: Path) -> dict[str, Any]:
     return entry
 
 
-def _files(directory: Path) -> Iterator[tuple[Path, str]]:
-    """The files that make an image, with their relative names, in an order that does not depend on the disk."""
-    paths = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
-    for relative, path in sorted(paths.items()):
-        if relative != _CA_BUNDLE and path.suffix != ".pyc" and _IGNORED.isdisjoint(path.parts):
-            yield path, relative
+def _package(image: str, path: str, checkout: Path) -> Path:
+    package = checkout / path
+    if not package.is_dir() or checkout.resolve() not in package.resolve().parents:
+        raise ImageError(f"images/{image}/image.json: there is no package {path!r} in {checkout}.")
+    return package
 
 
 def _exists(client: docker.DockerClient, tag: str) -> bool:
@@ -273,53 +286,43 @@ def _lock(tag: str, progress: Progress) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _context(image: Image, ca_bundle: Path | None) -> Iterator[IO[bytes]]:
-    """The build's input as a tar file, the same bytes for the same files, so that the engine's cache is found."""
-    with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w") as tar:
-            for path, relative in _files(image.directory):
-                mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-                _add(tar, relative, path.read_bytes(), mode)
-            if ca_bundle:
-                _add(tar, _CA_BUNDLE, ca_bundle.read_bytes(), 0o644)
-        file.seek(0)
-        yield file
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(content)
-    entry.mode = mode
-    # A file manager shows it; the same for all builds, so that equal inputs give equal layers.
-    entry.mtime = _FILE_TIME
-    tar.addfile(entry, io.BytesIO(content))
-
-
-def _run_build(client: docker.DockerClient, image: Image, context: IO[bytes], progress: Progress) -> None:
+def _run_build(
+    client: docker.DockerClient,
+    image: Image,
+    ca_bundle: Path | None,
+    progress: Progress,
+    parents: dict[str, str] | None = None,
+    **options: str,
+) -> str:
+    """Build the image, or with `target` a stage of it, and give its ID."""
     arguments = {name: os.environ[name] for name in _BUILD_VARIABLES if os.environ.get(name)}
+    arguments |= parents or {"PARENT": image.parent_tag}
     lines: list[str] = []
+    made = ""
     try:
-        events = client.api.build(
-            fileobj=context,
-            custom_context=True,
-            tag=image.tag,
-            buildargs={**arguments, "PARENT": image.parent_tag},
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for event in events:
-            if "error" in event:
-                raise ImageBuildError(_explain(image, event["error"], lines))
-            for line in event.get("stream", "").splitlines():
-                if line.strip():
-                    lines.append(line.rstrip())
-                    progress(lines[-1])
+        with build_context.archive(image.sources(), ca_bundle) as context:
+            events = client.api.build(
+                fileobj=context,
+                custom_context=True,
+                buildargs=arguments,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                **options,
+            )
+            for event in events:
+                if "error" in event:
+                    raise ImageBuildError(_explain(image, event["error"], lines))
+                made = event.get("aux", {}).get("ID", made)
+                for line in event.get("stream", "").splitlines():
+                    if line.strip():
+                        lines.append(line.rstrip())
+                        progress(lines[-1])
     except (docker.errors.APIError, OSError) as error:
         raise ImageBuildError(_explain(image, str(error), lines)) from error
-    if not is_built(client, image):
+    if not made:
         raise ImageBuildError(_explain(image, "The engine ended the build without an image.", lines))
+    return made
 
 
 def _explain(image: Image, reason: str, lines: list[str]) -> str:
@@ -328,7 +331,7 @@ def _explain(image: Image, reason: str, lines: list[str]) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         hint = "Set PIP_CERT to a file with the certificate authorities of your network"
     elif any(sign in text for sign in ("Temporary failure", "Could not resolve", "NewConnectionError", "timed out")):
-        hint = "Check that this machine's containers reach deb.debian.org and pypi.org"
+        hint = "Check that this machine's containers reach deb.debian.org, pypi.org and registry.npmjs.org"
     elif "No space left" in text + reason:
         hint = "Free space on the engine's disk (`docker system df` shows what takes it)"
     elif "DO NOT MATCH THE HASHES" in text:

