@@ -10,7 +10,14 @@ from tornado import web
 from sciserver_common.deployment import SOURCE
 from sciserver_common.handlers import ServiceHandler, ServiceMixin, anonymous
 
-STYLE = SOURCE / "dashboard" / "templates" / "sciserver.css"
+SHARED = {
+    file.name: str(file)
+    for file in (
+        SOURCE / "dashboard" / "templates" / "sciserver.css",
+        Path(__file__).parent / "page" / "sciserver.js",
+    )
+}
+"""Files that all pages have, by name."""
 
 
 class PageHandler(ServiceHandler):
@@ -63,12 +70,12 @@ class Static(ServiceMixin, web.StaticFileHandler):
 
     @classmethod
     def get_absolute_path(cls, root: str, path: str) -> str:
-        """The platform's style sheet lies with the hub's pages."""
-        return str(STYLE) if path == STYLE.name else super().get_absolute_path(root, path)
+        """What all pages have lies elsewhere."""
+        return SHARED.get(path) or super().get_absolute_path(root, path)
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
-        """Tornado's check that a file is below the root, except for the one that is not."""
-        if absolute_path == str(STYLE):
+        """Tornado's check that a file is below the root, except for those that are not."""
+        if absolute_path in SHARED.values():
             return absolute_path
         if Path(absolute_path).suffix not in {".js", ".css"}:
             raise web.HTTPError(404)

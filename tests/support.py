@@ -118,7 +118,7 @@ class Platform:
         return json.loads(self.run("status", "--json", check=False).stdout)["processes"]
 
     def add_user(self, name: str, *, admin: bool = False) -> Person:
-        """An account; the same one when a module asks again, as it does when the first test of a fixture is repeated."""
+        """An account; the same one when its module asks again: the first test of a fixture may be tried twice."""
         module = str(sys._getframe(1).f_globals["__name__"])
         if name not in self._modules:
             self.run("user", "add", name, "--password-stdin", *(["--admin"] if admin else []), stdin=PASSWORD + "\n")

@@ -108,7 +108,8 @@ function row(job) {
 }
 
 function filters() {
-  return { search: document.getElementById("search").value.trim(), status: document.getElementById("status").value, top: STEP };
+  const value = (id) => document.getElementById(id).value.trim() || undefined;
+  return { search: value("search"), status: value("status"), top: STEP };
 }
 
 async function load() {

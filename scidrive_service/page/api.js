@@ -1,57 +1,12 @@
 // The service's REST interface, and the addresses of files.
 import { bytes, visible } from "./dom.js";
+import { caller } from "./sciserver.js";
+
+export { Problem, problemOf } from "./sciserver.js";
 
 export const { base, xsrf, user } = document.body.dataset;
 
-export class Problem extends Error {
-  constructor(text, status = 0, details = {}) {
-    super(text);
-    this.status = status;
-    this.details = details;
-  }
-}
-
-const sentences = {
-  0: "The service does not answer. Try again in a minute.",
-  401: "You are not signed in any more. Load the page again.",
-  413: "The file is larger than the service takes.",
-  503: "The service is busy. Try again in a minute.",
-  507: "There is no room left.",
-};
-
-export function problemOf(status, body) {
-  let details = {};
-  try {
-    details = JSON.parse(body) ?? {};
-  } catch {
-    // Not ours: the proxy's page, for instance.
-  }
-  return new Problem(details.error || sentences[status] || `The service answered with error ${status}.`, status, details);
-}
-
-export async function call(method, path, { query = {}, json, body, headers = {}, signal } = {}) {
-  const address = new URL(base + path, window.location.href);
-  for (const [key, value] of Object.entries(query)) {
-    if (value !== undefined) {
-      address.searchParams.set(key, value);
-    }
-  }
-  const all = { "X-XSRFToken": xsrf, Accept: "application/json", ...headers };
-  if (json !== undefined) {
-    all["Content-Type"] = "application/json";
-    body = JSON.stringify(json);
-  }
-  let answer;
-  try {
-    answer = await fetch(address, { method, headers: all, body, signal });
-  } catch (error) {
-    throw error.name === "AbortError" ? error : new Problem(sentences[0]);
-  }
-  if (!answer.ok) {
-    throw problemOf(answer.status, await answer.text().catch(() => ""));
-  }
-  return answer;
-}
+export const call = caller(base);
 
 export async function json(method, path, options) {
   const text = await (await call(method, path, options)).text();

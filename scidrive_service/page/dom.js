@@ -1,34 +1,9 @@
-// Elements without markup: a file's name is text, whatever is in it.
+// Elements, dialogs and messages of this page. A file's name is text, whatever is in it.
+import { attempt, element } from "./sciserver.js";
 
-export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.startsWith("on")) {
-      made.addEventListener(name.slice(2), value);
-    } else if (value === true) {
-      made.setAttribute(name, "");
-    } else if (value !== false && value !== undefined) {
-      made.setAttribute(name, value);
-    }
-  }
-  made.append(...children);
-  return made;
-}
+export { button, bytes, element } from "./sciserver.js";
 
 export const byId = (id) => document.getElementById(id);
-
-export function button(text, action, style = "btn-outline-secondary", label = text) {
-  const made = element("button", { type: "button", class: `btn btn-sm ${style}`, "aria-label": label }, text);
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try {
-      await action(made);
-    } finally {
-      made.disabled = false;
-    }
-  });
-  return made;
-}
 
 // Says that something is done, where screen readers hear of it.
 export function tell(text) {
@@ -42,31 +17,7 @@ export function problem(text) {
 }
 
 // Does something, and tells that it is done, or why it is not.
-export async function act(action, done) {
-  try {
-    const result = await action();
-    if (done) {
-      tell(done);
-    }
-    return result;
-  } catch (error) {
-    if (error.name !== "AbortError") {
-      problem(error.message);
-    }
-    return undefined;
-  }
-}
-
-const UNITS = [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]];
-
-export function bytes(count) {
-  for (const [unit, size] of UNITS) {
-    if (count >= size) {
-      return `${(count / size).toLocaleString(undefined, { maximumFractionDigits: 1 })} ${unit}`;
-    }
-  }
-  return count === 1 ? "1 byte" : `${count} bytes`;
-}
+export const act = (action, done) => attempt(action, () => done && tell(done), problem);
 
 export function many(count, thing) {
   return count === 1 ? `1 ${thing}` : `${Number(count).toLocaleString()} ${thing}s`;
