@@ -1,4 +1,4 @@
-"""Runs a notebook inside a container: ``python3 - NOTEBOOK DIRECTORY``, with this text on the way in.
+"""Runs a notebook inside a container: ``python3 -c THIS NOTEBOOK DIRECTORY``.
 
 In the directory it leaves the executed notebook and each figure as a file, and prints what happened as JSON.
 """

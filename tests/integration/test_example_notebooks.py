@@ -55,14 +55,14 @@ def test_a_notebook_runs_in_its_image(
         reader.stop()
     reader.start(image=path.parts[0])
     container = engine.containers.get(container_name(platform.deployment.id, reader.name, ""))
-    results = f"/home/idies/workspace/Storage/{reader.name}/persistent/executed"
+    volume = f"Storage/{reader.name}/persistent"
+    results = f"/home/idies/workspace/{volume}/{path.stem}"
     command = ["python3", "-c", RUNNER.read_text(), f"/home/idies/workspace/{path.name}", results]
     status, output = container.exec_run(command)
     assert status == 0, output.decode()
     found = json.loads(output.decode().splitlines()[-1])
 
-    kept = platform.deployment.volumes_dir / "Storage" / reader.name / "persistent" / "executed"
-    shutil.copytree(kept, tmp_path / "executed")
+    shutil.copytree(platform.deployment.volumes_dir / volume / path.stem, tmp_path / "executed")
     print(f"The executed notebook and its figures: {tmp_path / 'executed'}")
     assert found["errors"] == []
     assert found["executed"] == found["cells"] > 3
