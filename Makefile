@@ -48,6 +48,7 @@ bench: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
 	$(BIN)/python benchmarks/spawn.py
 	$(BIN)/python benchmarks/auth.py
 	$(BIN)/python -m benchmarks.casjobs
+	$(BIN)/python -m benchmarks.casjobs_particles
 	$(BIN)/python -m benchmarks.scidrive
 
 # Newest releases that setup.cfg admits; then run the tests, and commit.

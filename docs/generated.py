@@ -15,6 +15,7 @@ from traitlets import HasTraits, TraitType, Undefined
 from casjobs_service.app import CasJobs
 from casjobs_service.dialect.functions import catalog_functions
 from casjobs_service.dialect.spatial_functions import SCALAR_FUNCTIONS, TABLE_FUNCTIONS
+from casjobs_service.dialect.spatial_kinds import Shape
 from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.worker.pool import Workers
@@ -161,7 +162,8 @@ def functions_table() -> str:
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - Function", "     - Gives", "     - What it does"]
     rows = [(each.name, each.parameters, each.returns, each.description) for each in catalog_functions()]
     rows += [(each.name, each.parameters, each.returns, each.description) for each in SCALAR_FUNCTIONS.values()]
-    rows += [(each.name, each.parameters, "table", each.description) for each in TABLE_FUNCTIONS.values()]
+    tables = [each for each in TABLE_FUNCTIONS.values() if each.shape is not Shape.PLACES]
+    rows += [(each.name, each.parameters, "table", each.description) for each in tables]
     for name, parameters, gives, text in sorted(rows, key=lambda row: row[0].lower()):
         call = f"{name}({', '.join(parameter.name for parameter in parameters)})"
         lines += [f"   * - ``{call}``", f"     - {gives}", f"     - {text}"]

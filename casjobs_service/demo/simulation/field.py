@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
 from casjobs_service.demo.simulation import cosmology as universe
@@ -28,7 +29,7 @@ class Field:
     density: Array
     displacement: Array
 
-    def at(self, places: Array) -> Array:
+    def at(self, places: npt.NDArray) -> npt.NDArray:
         """Displacements of places, both of shape (3, n) and in Mpc/h."""
         cells = np.asarray(places, np.float32) * np.float32(CELLS / universe.SIDE) - np.float32(0.5)
         return np.stack(

@@ -88,9 +88,14 @@ def _in_halos(random: np.random.Generator, halos: Halos, lattice: int) -> Partic
 
 
 def _between(random: np.random.Generator, field: Field, halos: Halos, lattice: int, count: int) -> Particles:
-    """`count` particles that the field has moved from a lattice to places outside haloes."""
-    line = (np.arange(lattice, dtype=np.float32) + np.float32(0.5)) * np.float32(universe.SIDE / lattice)
+    """`count` particles that the field has moved to places outside haloes.
+
+    They start anywhere in their cells of a lattice: from its knots, they would be seen to stand in rows.
+    """
+    step = np.float32(universe.SIDE / lattice)
+    line = np.arange(lattice, dtype=np.float32)
     start = np.stack(np.meshgrid(line, line, line, indexing="ij")).reshape(3, -1)
+    start = (start + random.random(start.shape, np.float32)) * step
     displacement = field.at(start)
     place = wrapped(start + displacement)
     taken = np.zeros(place.shape[1], bool)
