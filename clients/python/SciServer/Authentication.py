@@ -1,9 +1,9 @@
 """Signing in, with the functions of SciScript-Python 2.2 (contract §2).
 
 Inside a container the platform signs you in: nothing here needs to be called. Two things of 2.2 are not done, because
-they show the token to others: it is not appended to ``sys.argv``, where `ps` and error reports find it (with
-``--ident=``, which `getToken` still reads there), and it is not put into the address when a service is asked whose it
-is."""
+they show the token to others. It is not appended to ``sys.argv``, where error reports find it, though `getToken` still
+reads ``--ident=`` there. And when a service is asked whose token it is, it goes in a header and not in the address.
+"""
 
 from __future__ import annotations
 
@@ -66,9 +66,13 @@ def login(UserName: str | None = None, Password: str | None = None) -> str:
         They are wrong.
     """
     name = UserName if UserName is not None else input("Your user name at SciServer: ")
-    password = Password if Password is not None else getpass.getpass("Your password, or a personal access token: ")
-    name_of_task = _legacy.task("Authentication.Login")
-    token: str = _legacy.run(portal.login(_legacy.client(), name, password, task=name_of_task)).reveal()
+    password = Token(
+        Password if Password is not None else getpass.getpass("Your password, or a personal access token: ")
+    )
+    # Tracebacks may show variables.
+    del Password
+    task = _legacy.task("Authentication.Login")
+    token: str = _legacy.run(portal.login(_legacy.client(), name, password, task=task)).reveal()
     tokens.remember(token)
     return token
 

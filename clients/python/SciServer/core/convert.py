@@ -1,5 +1,4 @@
-"""Arrow tables as those of pandas, polars and astropy. Units and descriptions go along where there is a place for
-them."""
+"""Arrow tables as those of pandas, polars and astropy; units and descriptions go along where they can."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A DataFrame. Integers stay integers, also where values are missing: such columns get pandas' ``Int64`` and the
-    like.
+    """A DataFrame in which integers stay integers, also where values are missing.
 
-    ``frame.attrs`` has ``units``, ``ucds`` and ``descriptions`` by column, those that are known.
+    Such columns are of pandas' types ``Int64`` and the like. ``frame.attrs`` has ``units``, ``ucds`` and
+    ``descriptions`` by column, those that are known.
     """
     import pandas as pd
     import pyarrow as pa
@@ -93,17 +92,15 @@ def _values(column: pa.ChunkedArray) -> Any:
     kinds = pa.types
     is_text = kinds.is_string(column.type) or kinds.is_large_string(column.type)
     filled = column
-    if column.null_count and not kinds.is_null(column.type):
-        filled = column.fill_null("" if is_text else pa.scalar(_ZERO.get(str(column.type), 0)).cast(column.type))
+    # Others have NaN, NaT or None for what is missing.
+    if column.null_count and (is_text or kinds.is_integer(column.type) or kinds.is_boolean(column.type)):
+        filled = column.fill_null("" if is_text else False if kinds.is_boolean(column.type) else 0)
     array = np.asarray(filled.to_numpy(zero_copy_only=False))
     if is_text:
         array = array.astype(str)
     if not column.null_count:
         return array
     return np.ma.MaskedArray(array, mask=column.is_null().to_numpy(zero_copy_only=False))
-
-
-_ZERO: dict[str, Any] = {"bool": False}
 
 
 def missing(package: str) -> SciServerError:

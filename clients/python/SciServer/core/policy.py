@@ -35,6 +35,9 @@ SIGN_IN = (
     "SciServer.Authentication.login(), or make a token on your account page and give it to "
     "SciServer.Authentication.setToken() or in the environment variable SCISERVER_TOKEN."
 )
+LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=3.0)
+"""Connections are not kept for as long as proxies keep them (5 s and more), lest one closes just as it is used."""
+
 BUSY = frozenset({429, 503})
 
 
@@ -90,7 +93,8 @@ class Policy:
         """Seconds to wait before the request is sent again; None: it is not.
 
         What was refused with Retry-After has not been done, so it is asked for again whatever it is. What may have
-        been done is asked for again only if that does no harm."""
+        been done is asked for again only if that does no harm.
+        """
         if attempt >= self.retries:
             return None
         backoff = 2.0 ** (attempt - 2) * random.uniform(0.75, 1.25)  # noqa: S311 - so that clients do not come together
