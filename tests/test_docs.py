@@ -16,6 +16,9 @@ from casjobs_service.app import CasJobs
 from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.worker.pool import Workers
+from jupyter_casjobs.extension import CasJobsExtension
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.extension import SciDriveExtension
 from scidrive_service.app import SciDrive
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal
@@ -37,6 +40,9 @@ CLASSES: list[type[HasTraits]] = [
     Workers,
     SciDrive,
     ServiceAuth,
+    CasJobsExtension,
+    SciDriveExtension,
+    SciDriveContents,
 ]
 
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
@@ -89,9 +95,12 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
 
 
 def test_every_dependency_has_a_reason() -> None:
-    setup = configparser.ConfigParser()
-    setup.read(SOURCE / "setup.cfg")
-    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    lists = []
+    for file in (SOURCE / "setup.cfg", *SOURCE.glob("server_extensions/*/setup.cfg")):
+        setup = configparser.ConfigParser()
+        setup.read(file)
+        extras = setup["options.extras_require"].values() if setup.has_section("options.extras_require") else ()
+        lists += [setup["options"]["install_requires"], *extras]
     # "canaille[front,oidc]>=1" and the like: the name comes first.
     declared = {re.split(r"[\[<>=!~; ]", line)[0] for text in lists for line in text.split("\n") if line.strip()}
     explained = set(_DOCUMENTED_PACKAGE.findall((DOCS / "dependencies.md").read_text().split("## Not from PyPI")[0]))
