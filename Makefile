@@ -36,7 +36,7 @@ test: $(if $(filter tests% -k% -m%,$(ARGS)),,test-extensions) $(VENV)/installed 
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-extensions: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
-	$(BIN)/python -m pytest -c server_extensions/pytest.ini $(ARGS)
+	$(BIN)/python -m pytest -c server_extensions/pytest.ini $(EXTENSIONS:%=%/tests) $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

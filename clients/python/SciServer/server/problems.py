@@ -13,8 +13,8 @@ from SciServer.core.errors import NotSignedInError, ServiceUnavailableError, Tra
 
 
 _NOT_YOURS = (
-    "Only the owner of this Jupyter server may do this, from a page of the server. Reload the page, and sign in if you "
-    "are asked to."
+    "Only the owner of this Jupyter server may do this, from a page of the server. Reload the page, and sign in if "
+    "you are asked to."
 )
 
 
