@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jupyter_casjobs.extension import CasJobsExtension
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.extension import SciDriveExtension
 from traitlets import HasTraits, TraitType, Undefined
 
 from casjobs_service.app import CasJobs
@@ -18,9 +21,6 @@ from casjobs_service.dialect.spatial_functions import SCALAR_FUNCTIONS, TABLE_FU
 from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.worker.pool import Workers
-from jupyter_casjobs.extension import CasJobsExtension
-from jupyter_scidrive.contents import SciDriveContents
-from jupyter_scidrive.extension import SciDriveExtension
 from scidrive_service.app import SciDrive
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal

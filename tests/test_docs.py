@@ -10,15 +10,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from jupyter_casjobs.extension import CasJobsExtension
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.extension import SciDriveExtension
 from traitlets import HasTraits
 
 from casjobs_service.app import CasJobs
 from casjobs_service.queue import Scheduler
 from casjobs_service.quick import Quick
 from casjobs_service.worker.pool import Workers
-from jupyter_casjobs.extension import CasJobsExtension
-from jupyter_scidrive.contents import SciDriveContents
-from jupyter_scidrive.extension import SciDriveExtension
 from scidrive_service.app import SciDrive
 from sciserver_auth.authenticator import SciServerAuthenticator
 from sciserver_auth.portal.app import Portal

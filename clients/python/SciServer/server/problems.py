@@ -11,7 +11,6 @@ from tornado import web
 
 from SciServer.core.errors import NotSignedInError, ServiceUnavailableError, TransferError
 
-
 _NOT_YOURS = (
     "Only the owner of this Jupyter server may do this, from a page of the server. Reload the page, and sign in if "
     "you are asked to."
