@@ -10,6 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from jupyter_casjobs.extension import CasJobsExtension
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.extension import SciDriveExtension
 from traitlets import HasTraits
 
 from casjobs_service.app import CasJobs
@@ -37,6 +40,9 @@ CLASSES: list[type[HasTraits]] = [
     Workers,
     SciDrive,
     ServiceAuth,
+    CasJobsExtension,
+    SciDriveExtension,
+    SciDriveContents,
 ]
 
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
@@ -90,7 +96,8 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
 
 def test_every_dependency_has_a_reason() -> None:
     lists = []
-    for file in (SOURCE / "setup.cfg", *SOURCE.glob("clients/*/setup.cfg")):
+    distributions = (*SOURCE.glob("clients/*/setup.cfg"), *SOURCE.glob("server_extensions/*/setup.cfg"))
+    for file in (SOURCE / "setup.cfg", *distributions):
         setup = configparser.ConfigParser()
         setup.read(file)
         extras = setup["options.extras_require"].values() if setup.has_section("options.extras_require") else ()

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from jupyter_server.services.contents.manager import AsyncContentsManager, copy_pat
+from SciServer.server.problems import Problem
 from traitlets import Integer, default
 
 from jupyter_scidrive import models
@@ -14,7 +15,6 @@ from jupyter_scidrive.checkpoints import SciDriveCheckpoints
 from jupyter_scidrive.drive import Drive, Entry
 from jupyter_scidrive.models import Model
 from jupyter_scidrive.uploads import Uploads
-from SciServer.server.problems import Problem
 
 MEBIBYTE = 1024 * 1024
 

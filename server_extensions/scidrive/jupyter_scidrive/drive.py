@@ -10,12 +10,11 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tornado.httputil import HTTPHeaders
-
 from SciServer.server.addresses import AddressError
 from SciServer.server.problems import Problem, problem_of
 from SciServer.server.service import Service
 from SciServer.server.upstream import Answer
+from tornado.httputil import HTTPHeaders
 
 _API = "vospace-2.0/1"
 

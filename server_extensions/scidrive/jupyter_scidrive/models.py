@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 import nbformat
+from SciServer.server.problems import Problem
 
 from jupyter_scidrive.drive import Entry
-from SciServer.server.problems import Problem
 
 Model = dict[str, Any]
 
