@@ -183,7 +183,8 @@ class Completion:
     def below(self, where: Place, default: str) -> list[tuple[str, str]]:
         """What can follow names with a dot."""
         first = where.path[0]
-        for source in where.sources if len(where.path) == 1 else ():
+        # Where tables stand, a name before a dot is a database.
+        for source in where.sources if len(where.path) == 1 and where.kind == "value" else ():
             if source.alias.lower() == first.lower():
                 return self.columns(source, default)
         if first.lower() == "dbo":
