@@ -101,7 +101,7 @@ def test_every_command_has_a_page_and_an_action() -> None:
         for command in declared.COMMANDS:
             assert command.name in declared.page()
             assert command.help in command.usage("%magic")
-            assert callable(getattr(actions, command.name))
+            assert command.name == "help" or callable(getattr(actions, command.name))
 
 
 def test_excerpts() -> None:
