@@ -115,8 +115,11 @@ def test_excerpts() -> None:
     line, caret = excerpt("x" * 300 + "y" + "x" * 300, 1, 301)
     assert len(line) < 120
     assert line[caret.index("^")] == "y"
-    line, caret = excerpt("x" * 300 + "y", 1, 301)
-    assert line[caret.index("^")] == "y"
+    assert line.count("…") == 2
+    for text, column in (("x" * 300 + "y", 301), ("y" + "x" * 300, 1), ("x" * 20 + "y" + "x" * 300, 21)):
+        line, caret = excerpt(text, 1, column)
+        assert line[caret.index("^")] == "y"
+        assert line.count("…") == 1
 
 
 def test_places() -> None:
