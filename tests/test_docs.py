@@ -89,9 +89,12 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
 
 
 def test_every_dependency_has_a_reason() -> None:
-    setup = configparser.ConfigParser()
-    setup.read(SOURCE / "setup.cfg")
-    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    lists = []
+    for file in (SOURCE / "setup.cfg", *SOURCE.glob("clients/*/setup.cfg")):
+        setup = configparser.ConfigParser()
+        setup.read(file)
+        extras = setup["options.extras_require"].values() if setup.has_section("options.extras_require") else ()
+        lists += [setup["options"]["install_requires"], *extras]
     # "canaille[front,oidc]>=1" and the like: the name comes first.
     declared = {re.split(r"[\[<>=!~; ]", line)[0] for text in lists for line in text.split("\n") if line.strip()}
     explained = set(_DOCUMENTED_PACKAGE.findall((DOCS / "dependencies.md").read_text().split("## Not from PyPI")[0]))
