@@ -12,6 +12,7 @@ from SciServer import Config
 from SciServer.core import AsyncClient, Client, Settings, tokens
 
 from tests.casjobs.casjobs_platform import CasJobsPlatform, make_context
+from tests.client.magics_support import drive_shell, maria, notebook, shell  # noqa: F401 - fixtures
 from tests.client.recorder import Recorder
 from tests.client.support import AnyClient, casjobs_settings, drive_settings, settings_for
 from tests.scidrive.drive_platform import DrivePlatform

@@ -13,15 +13,15 @@ from IPython.display import display
 from traitlets import Enum, Unicode
 
 from SciServer.magics import casjobs_commands as declared
-from SciServer.magics.arguments import Command, Word, closest, leading, words
+from SciServer.magics.arguments import Command, Word, closest, help_text, leading, words
 from SciServer.magics.errors import MagicError
 from SciServer.magics.namespace import Namespace
-from SciServer.magics.templates import Query, bind, in_strings
 
 if TYPE_CHECKING:
     from SciServer.core import Result
     from SciServer.magics.running import Wish
     from SciServer.magics.session import Session
+    from SciServer.magics.templates import Query
 
 _VARIABLE = re.compile(r"([^\W\d]\w*)\s*<<\s*")
 _FIRST_WORD = re.compile(r"[A-Za-z_]+")
@@ -76,6 +76,8 @@ class CasJobsMagics(Magics):
     def _query(
         self, given: Sequence[Word], output: str, sql: str, again: str, namespace: Namespace, *, first_line: int
     ) -> Any:
+        from SciServer.magics.templates import bind, in_strings
+
         parser = Command("", "", options=declared.QUERY)
         options = parser.parse([namespace.given(word) for word in given], "%casjobs")
         options.output = _variable(output or options.output or "")
@@ -140,10 +142,14 @@ class CasJobsMagics(Magics):
 
     def _command(self, command: Command, given: Sequence[Word], namespace: Namespace) -> Any:
         options = command.parse([namespace.given(word) for word in given], "%casjobs")
+        if command.name == "help":
+            print(help_text(options.command, declared.BY_NAME, declared.page(), "%casjobs"))
+            return None
         # After the parser, which refuses most of what is wrong without the client.
-        from SciServer.magics.casjobs_actions import act
+        from SciServer.magics.casjobs_actions import Actions
+        from SciServer.magics.running import act
 
-        return act(self, namespace, command.name, options)
+        return act(lambda: Actions(self, namespace), command.name, options)
 
 
 def _cell_variable(rest: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,11 +50,13 @@ class explained:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, SciServerError):
-            # If it was in such a block before, that one knew more of it.
-            if not hasattr(error, "_render_traceback_"):
-                shown_as(error, _lines(error, self.query))
-            raise error.with_traceback(None) from None
+        if not isinstance(error, SciServerError | KeyboardInterrupt):
+            return
+        # If it was in such a block before, that one knew more of it.
+        if not hasattr(error, "_render_traceback_"):
+            lines = _lines(error, self.query) if isinstance(error, SciServerError) else ["Interrupted."]
+            shown_as(error, lines)
+        raise error.with_traceback(None) from None
 
 
 def _lines(error: SciServerError, query: Query | None) -> list[str]:
@@ -65,6 +69,21 @@ def _lines(error: SciServerError, query: Query | None) -> list[str]:
     elif isinstance(error, ServiceError) and error.request_id and (error.status or 0) >= 500:
         lines.append(f"If you report this, name the request {error.request_id}.")
     return lines
+
+
+def act(actions: Callable[[], object], name: str, options: argparse.Namespace) -> Any:
+    """Carry out a command; what goes wrong is shown without a traceback.
+
+    Parameters
+    ----------
+    actions
+        Makes the object that has a method for each command.
+    """
+    with explained():
+        try:
+            return getattr(actions(), name)(options)
+        except OSError as error:
+            raise SciServerError(f"{error.filename or 'The file'}: {error.strerror}") from None
 
 
 class Runner:
