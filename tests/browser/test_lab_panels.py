@@ -81,9 +81,9 @@ def visitor(services: Services, visit: Callable[..., Visitor]) -> Iterator[Visit
     services.drop_all()
     visitor = visit("mira")
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visitor.sign_in()
-    expect(visitor.page.get_by_role("link", name="Sign out")).to_be_visible()
     visitor.page.goto("/user/mira/lab?reset")
+    visitor.page.get_by_role("link", name="Sign in").first.click()
+    visitor.enter_password()
     visitor.wait_for_lab()
     yield visitor
     services.cancel_all()

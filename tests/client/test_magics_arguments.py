@@ -6,7 +6,6 @@ import datetime
 from typing import Any
 
 import pytest
-
 from SciServer.magics import casjobs_commands, scidrive_commands
 from SciServer.magics.arguments import Command, Given, Option, Positional, Word, leading, text_of, words
 from SciServer.magics.errors import MagicError, excerpt, offset_of, place_of

@@ -10,8 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from astropy.table import Table
-
 from SciServer.core import Job, JobStatus, NotSignedInError, QueryError, QueryTimeout
+
 from tests.casjobs.casjobs_platform import FIRST, STARS, CasJobsPlatform, Client
 from tests.client.magics_support import SECONDS, Shell
 from tests.client.support import ENDLESS

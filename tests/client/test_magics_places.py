@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from SciServer.magics.sqlplaces import Place, Source, place, quoted, sources
 from SciServer.magics.sqltext import tokens
 

@@ -15,7 +15,6 @@ from astropy import units
 from astropy.table import Column, Table
 from hypothesis import given
 from hypothesis import strategies as st
-
 from SciServer.magics.errors import MagicError
 from SciServer.magics.templates import bind, in_strings
 
