@@ -32,7 +32,9 @@ ENGINE_TIMEOUT = 1200
 # Fixtures that start processes, which the machine may hold up: hubs, portals, databases, workers of CasJobs.
 PROCESSES = {
     "bare",
+    "casjobs_site",
     "ceph",
+    "drive_site",
     "fragile",
     "hub",
     "hubs",
@@ -46,6 +48,7 @@ PROCESSES = {
     "platform",
     "pool",
     "portal_only",
+    "portal_site",
     "postgresql",
     "process",
     "said",

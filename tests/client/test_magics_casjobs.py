@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import socket
+import time
 from typing import Any
 
 import pandas as pd
@@ -11,6 +14,7 @@ import pyarrow as pa
 import pytest
 from astropy.table import Table
 from SciServer.core import Job, JobStatus, NotSignedInError, QueryError, QueryTimeout
+from SciServer.magics.schema import REQUEST_SECONDS
 
 from tests.casjobs.casjobs_platform import FIRST, STARS, CasJobsPlatform, Client
 from tests.client.magics_support import SECONDS, Shell
@@ -356,3 +360,19 @@ def test_completion_fails_silently_and_soon(
     assert "ra" not in shell.complete("%casjobs select s.| from Stars s")
     assert "ra" not in shell.complete("%%casjobs\nselect | from Stars s")
     assert capsys.readouterr() == ("", "")
+
+
+def test_completion_does_not_wait_for_a_service_that_is_silent(shell: Shell, tmp_path: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        shell.run("%unload_ext SciServer")
+        settings = {"CasJobsRESTUri": f"http://127.0.0.1:{silent.getsockname()[1]}/x"}
+        (tmp_path / "sciserver" / "sciscript.json").write_text(json.dumps(settings))
+        shell.run("%load_ext SciServer")
+        took = []
+        for number in range(3):
+            begun = time.monotonic()
+            # All that a completion can need: databases, functions, columns of several tables.
+            shell.complete(f"%%casjobs -c Sky{number}\nselect a| from Stars s join Fields f on 1 = 1")
+            took.append(time.monotonic() - begun)
+        # Far from all that the client would wait for.
+        assert min(took) < REQUEST_SECONDS / 5

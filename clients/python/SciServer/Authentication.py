@@ -66,9 +66,13 @@ def login(UserName: str | None = None, Password: str | None = None) -> str:
         They are wrong.
     """
     name = UserName if UserName is not None else input("Your user name at SciServer: ")
-    password = Password if Password is not None else getpass.getpass("Your password, or a personal access token: ")
-    name_of_task = _legacy.task("Authentication.Login")
-    token: str = _legacy.run(portal.login(_legacy.client(), name, password, task=name_of_task)).reveal()
+    password = Token(
+        Password if Password is not None else getpass.getpass("Your password, or a personal access token: ")
+    )
+    # Tracebacks may show variables.
+    del Password
+    task = _legacy.task("Authentication.Login")
+    token: str = _legacy.run(portal.login(_legacy.client(), name, password, task=task)).reveal()
     tokens.remember(token)
     return token
 

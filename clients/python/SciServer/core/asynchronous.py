@@ -11,7 +11,7 @@ import httpx
 
 from SciServer.core import logs, policy
 from SciServer.core.errors import ServiceError
-from SciServer.core.policy import Policy
+from SciServer.core.policy import LIMITS, Policy
 from SciServer.core.wire import Answer, Call, Close, Open, Operation, Pull, Request, Sleep, Step, Together
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class AsyncDriver:
     def __init__(self, policy: Policy) -> None:
         logs.keep_secrets()
         self.policy = policy
-        self._http = httpx.AsyncClient(follow_redirects=False)
+        self._http = httpx.AsyncClient(follow_redirects=False, limits=LIMITS)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -161,7 +161,8 @@ class AsyncDriver:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # Until none of them uses a connection any more.
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pieces(body: Callable[[], Iterator[bytes]]) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ import httpx
 
 from SciServer.core import logs, policy
 from SciServer.core.errors import ServiceError
-from SciServer.core.policy import Policy
+from SciServer.core.policy import LIMITS, Policy
 from SciServer.core.wire import Answer, Call, Close, Open, Operation, Pull, Request, Sleep, Step, Together
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class BlockingDriver:
     def __init__(self, policy: Policy) -> None:
         logs.keep_secrets()
         self.policy = policy
-        self._http = httpx.Client(follow_redirects=False)
+        self._http = httpx.Client(follow_redirects=False, limits=LIMITS)
 
     def close(self) -> None:
         self._http.close()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from SciServer.core import parameters as values
-from SciServer.core.errors import QueryQueued, SciServerError, WaitTimeout
+from SciServer.core.errors import QueryQueued, SciServerError, ServiceError, WaitTimeout
 from SciServer.core.models import Column, Context, Function, Job, JobStatus, Progress, Table, TableDetails, table
 from SciServer.core.rows import Report, Rows, opened, whole
 from SciServer.core.uploads import ARROW, of_table
@@ -23,6 +23,9 @@ QUERY_SECONDS = 600.0
 
 ANSWER_SECONDS = 60.0
 """How long the service may take to tell of a job, beside what it was asked to wait."""
+
+RECORDED_SECONDS = 5.0
+"""How long the service may take to record that a query has failed."""
 
 ACCEPTED = 202
 
@@ -97,7 +100,17 @@ def query(
     if stream.status == ACCEPTED:
         number = json.loads((yield from whole(stream)))["JobID"]
         raise QueryQueued((yield from job(api, number)))
-    return (yield from Rows(stream, request.url, limit, progress).begin())
+    rows = Rows(stream, request.url, limit, progress, lambda: _failure(api, sql))
+    return (yield from rows.begin())
+
+
+def _failure(api: Api, sql: str) -> Operation[ServiceError | None]:
+    """Why a query has failed after its first rows, which no status can tell any more; None if unknown."""
+    try:
+        found = [each for each in (yield from jobs(api, kind="quick")) if each.query == sql]
+        return (yield from wait(api, found[0], timeout=RECORDED_SECONDS)).error if found else None
+    except (ServiceError, WaitTimeout):
+        return None
 
 
 def explain(

@@ -272,7 +272,10 @@ class Client:
         NotSignedInError
             The name or the password is wrong.
         """
-        self.driver.policy = replace(self.driver.policy, token=self.driver.run(portal.login(self, user, password)))
+        operation = portal.login(self, user, Token(password))
+        # Tracebacks may show variables.
+        del password
+        self.driver.policy = replace(self.driver.policy, token=self.driver.run(operation))
 
     def close(self) -> None:
         """Close its connections."""
@@ -304,7 +307,9 @@ class AsyncClient:
 
     async def login(self, user: str, password: str) -> None:
         """Sign in; this client uses the token from now on."""
-        token = await self.driver.run(portal.login(self, user, password))
+        operation = portal.login(self, user, Token(password))
+        del password
+        token = await self.driver.run(operation)
         self.driver.policy = replace(self.driver.policy, token=token)
 
     async def close(self) -> None:

@@ -93,17 +93,15 @@ def _values(column: pa.ChunkedArray) -> Any:
     kinds = pa.types
     is_text = kinds.is_string(column.type) or kinds.is_large_string(column.type)
     filled = column
-    if column.null_count and not kinds.is_null(column.type):
-        filled = column.fill_null("" if is_text else pa.scalar(_ZERO.get(str(column.type), 0)).cast(column.type))
+    # Others have NaN, NaT or None for what is missing.
+    if column.null_count and (is_text or kinds.is_integer(column.type) or kinds.is_boolean(column.type)):
+        filled = column.fill_null("" if is_text else False if kinds.is_boolean(column.type) else 0)
     array = np.asarray(filled.to_numpy(zero_copy_only=False))
     if is_text:
         array = array.astype(str)
     if not column.null_count:
         return array
     return np.ma.MaskedArray(array, mask=column.is_null().to_numpy(zero_copy_only=False))
-
-
-_ZERO: dict[str, Any] = {"bool": False}
 
 
 def missing(package: str) -> SciServerError:

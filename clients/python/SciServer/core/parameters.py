@@ -10,6 +10,9 @@ from typing import Any
 
 from SciServer.core.errors import SciServerError
 
+_MISSING = frozenset({"NAType", "NaTType"})
+"""pandas' values for what is missing; by name, so that pandas is not imported for it."""
+
 
 def to_json(parameters: Mapping[str, object]) -> dict[str, Any]:
     """The body's ``Parameters``.
@@ -27,8 +30,10 @@ def to_json(parameters: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _value(name: str, value: object) -> Any:
-    if value is None or isinstance(value, bool | str | Mapping):
-        return dict(value) if isinstance(value, Mapping) else value
+    if value is None or isinstance(value, bool) or type(value).__name__ in _MISSING:
+        return value if isinstance(value, bool) else None
+    if isinstance(value, str | Mapping):
+        return str(value) if isinstance(value, str) else dict(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):

@@ -35,6 +35,9 @@ SIGN_IN = (
     "SciServer.Authentication.login(), or make a token on your account page and give it to "
     "SciServer.Authentication.setToken() or in the environment variable SCISERVER_TOKEN."
 )
+LIMITS = httpx.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=3.0)
+"""Connections are not kept for as long as proxies keep them (5 s and more), lest one closes just as it is used."""
+
 BUSY = frozenset({429, 503})
 
 

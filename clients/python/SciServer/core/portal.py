@@ -9,19 +9,20 @@ from SciServer.core.tokens import Token
 from SciServer.core.wire import Api, Operation, Request, json_body
 
 
-def login(api: Api, user: str, password: str, *, task: str = "") -> Operation[Token]:
-    """A token for a name and a password.
+def login(api: Api, user: str, password: Token, *, task: str = "") -> Operation[Token]:
+    """A token for a name and a password, which is wrapped so that no traceback shows it.
 
     Raises
     ------
     NotSignedInError
         They are wrong.
     """
-    identity = {"password": {"user": {"name": user, "password": password}}}
     params = {"TaskName": task} if task else {}
-    body = json_body({"auth": {"identity": identity}})
+    request = Request(
+        "POST", api.settings.authentication_url, params=params, auth="none", **json_body(_identity(user, password))
+    )
     try:
-        answer = yield Request("POST", api.settings.authentication_url, params=params, auth="none", **body)
+        answer = yield request
     except NotSignedInError as error:
         # The service's words: there is no token yet that it could have refused.
         raise NotSignedInError(
@@ -31,6 +32,10 @@ def login(api: Api, user: str, password: str, *, task: str = "") -> Operation[To
     if not token:
         raise ServiceError("The sign-in service has sent no token: is AuthenticationURL in sciscript.json right?")
     return Token(token)
+
+
+def _identity(user: str, password: Token) -> dict[str, Any]:
+    return {"auth": {"identity": {"password": {"user": {"name": user, "password": password.reveal()}}}}}
 
 
 def whoami(api: Api, token: Token, *, task: str = "") -> Operation[dict[str, Any]]:

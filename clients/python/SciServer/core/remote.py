@@ -36,7 +36,14 @@ class Remote:
     @classmethod
     def opened(cls, request: Request) -> Operation[Remote]:
         """The file whose content `request` asks for."""
-        answer: Answer = yield replace(request, method="HEAD")
+        answer: Answer
+        try:
+            answer = yield replace(request, method="HEAD")
+        except ServiceError as error:
+            # Answers to HEAD have no text that says what is wrong.
+            if error.status is not None:
+                yield replace(request, headers={"Range": "bytes=0-0"})
+            raise
         return cls(request, int(answer.headers["Content-Length"]), answer.headers.get("ETag", ""))
 
     def read_at(self, position: int, size: int) -> Operation[bytes]:
@@ -81,6 +88,12 @@ class _Raw(io.RawIOBase):
 
     def tell(self) -> int:
         return self._position
+
+    def readall(self) -> bytes:
+        # The inherited one asks for 8 KiB at a time.
+        data = self._driver.run(self._remote.read_at(self._position, self._remote.size))
+        self._position += len(data)
+        return data
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from SciServer.core import policy
 from SciServer.core.arrow import Decoder
-from SciServer.core.errors import ServiceError
+from SciServer.core.errors import ServiceError, TransferError
 from SciServer.core.models import Column, Progress
 from SciServer.core.wire import Close, Open, Operation, Pull, Request, Stream
 
@@ -25,17 +25,27 @@ class Rows:
     ----------
     limit
         Rows after which the stream is closed, so that the service stops.
+    reason
+        Asks the service why the stream has broken off.
     is_cut
         Whether there were more rows than `limit`.
     is_done
         Whether no more will come.
     """
 
-    def __init__(self, stream: Stream, url: str, limit: int | None, progress: Report | None) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        url: str,
+        limit: int | None,
+        progress: Report | None,
+        reason: Callable[[], Operation[ServiceError | None]] | None = None,
+    ) -> None:
         self.stream = stream
         self.url = url
         self.limit = limit
         self.progress = progress
+        self.reason = reason
         self.decoder = Decoder()
         self.waiting: list[pa.RecordBatch] = []
         self.rows = self.bytes = 0
@@ -84,12 +94,17 @@ class Rows:
         yield Close(self.stream)
 
     def _pull(self) -> Operation[None]:
-        piece = yield Pull(self.stream)
+        try:
+            piece = yield Pull(self.stream)
+            # A statement without a result has no stream at all.
+            if piece is None and self.bytes and not self.decoder.is_complete:
+                raise policy.torn(self.url)
+        except TransferError as error:
+            yield from self.close()
+            known = (yield from self.reason()) if self.reason is not None else None
+            raise known or error from None
         if piece is None:
             yield from self.close()
-            # A statement without a result has no stream at all.
-            if not self.decoder.is_complete and self.bytes:
-                raise policy.torn(self.url)
         else:
             self.bytes += len(piece)
             try:

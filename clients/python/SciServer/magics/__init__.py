@@ -17,10 +17,9 @@ _NAMES = (("line", "casjobs"), ("cell", "casjobs"), ("line", "scidrive"))
 def load(ip: Any) -> None:
     """Add the magics, their completion, and how jobs are shown, to an IPython shell; again is no error."""
     from SciServer.magics.casjobs import CasJobsMagics
-    from SciServer.magics.completion import matcher
+    from SciServer.magics.matcher import matcher
     from SciServer.magics.scidrive import SciDriveMagics
     from SciServer.magics.session import Session
-    from SciServer.magics.shown import job_html, job_text
 
     unload(ip)
     session = Session(ip)
@@ -29,13 +28,13 @@ def load(ip: Any) -> None:
     ip.register_magics(SciDriveMagics(ip, session))
     ip.Completer.custom_matchers.append(matcher(casjobs))
     formatters = ip.display_formatter.formatters
-    formatters["text/html"].for_type_by_name(*_JOB, job_html)
-    formatters["text/plain"].for_type_by_name(*_JOB, job_text)
+    formatters["text/html"].for_type_by_name(*_JOB, _job_html)
+    formatters["text/plain"].for_type_by_name(*_JOB, _job_text)
 
 
 def unload(ip: Any) -> None:
     """Remove what `load` has added, if it has."""
-    from SciServer.magics.completion import IDENTIFIER
+    from SciServer.magics.matcher import IDENTIFIER
 
     for kind, name in _NAMES:
         ip.magics_manager.magics[kind].pop(name, None)
@@ -48,3 +47,15 @@ def unload(ip: Any) -> None:
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != IDENTIFIER]
     for kind in ("text/html", "text/plain"):
         ip.display_formatter.formatters[kind].pop(".".join(_JOB), None)
+
+
+def _job_html(job: Any) -> str:
+    from SciServer.magics.shown import jobs
+
+    return jobs([job])._repr_html_()
+
+
+def _job_text(job: Any, printer: Any, cycle: bool) -> None:
+    from SciServer.magics.shown import jobs
+
+    printer.text(repr(jobs([job])))

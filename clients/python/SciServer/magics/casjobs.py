@@ -16,12 +16,12 @@ from SciServer.magics import casjobs_commands as declared
 from SciServer.magics.arguments import Command, Word, closest, leading, words
 from SciServer.magics.errors import MagicError
 from SciServer.magics.namespace import Namespace
-from SciServer.magics.templates import Query, bind, in_strings
 
 if TYPE_CHECKING:
     from SciServer.core import Result
     from SciServer.magics.running import Wish
     from SciServer.magics.session import Session
+    from SciServer.magics.templates import Query
 
 _VARIABLE = re.compile(r"([^\W\d]\w*)\s*<<\s*")
 _FIRST_WORD = re.compile(r"[A-Za-z_]+")
@@ -76,6 +76,8 @@ class CasJobsMagics(Magics):
     def _query(
         self, given: Sequence[Word], output: str, sql: str, again: str, namespace: Namespace, *, first_line: int
     ) -> Any:
+        from SciServer.magics.templates import bind, in_strings
+
         parser = Command("", "", options=declared.QUERY)
         options = parser.parse([namespace.given(word) for word in given], "%casjobs")
         options.output = _variable(output or options.output or "")

@@ -1,14 +1,12 @@
-"""Completion in ``%casjobs`` lines and ``%%casjobs`` cells, by IPython's matchers of version 2."""
+"""What fits at the cursor in ``%casjobs`` lines and ``%%casjobs`` cells."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
-
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from typing import TYPE_CHECKING
 
 from SciServer.magics import casjobs_commands as declared
 from SciServer.magics import scidrive_commands
@@ -17,13 +15,12 @@ from SciServer.magics.errors import MagicError
 from SciServer.magics.sqlplaces import KEYWORDS, Place, Source, place, quoted
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
+
     from SciServer.magics.casjobs import CasJobsMagics
 
-IDENTIFIER = "SciServer.magics"
-"""By which IPython's settings name this matcher."""
-
-_CELL = re.compile(r"%%casjobs(?![\w])")
-_LINE = re.compile(r"\s*(?:[^\W\d][\w., \[\]'\"]*=\s*)?%(casjobs|scidrive)(?![\w])")
+_CELL = re.compile(r"\s*%%casjobs(?!\w)")
+_LINE = re.compile(r"\s*(?:[^\W\d][\w., \[\]'\"]*=\s*)?%(casjobs|scidrive)(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +38,15 @@ class Offer:
     prefix: str = ""
     names: Sequence[tuple[str, str]] = ()
 
-
-def matcher(magics: CasJobsMagics) -> Any:
-    """The matcher of a shell."""
-
-    @context_matcher(identifier=IDENTIFIER, priority=1000)  # type: ignore[untyped-decorator]
-    def sciserver_matcher(context: CompletionContext) -> SimpleMatcherResult:
-        offer = Completion(magics).offer(context)
-        prefix = offer.prefix.lower()
-        # A name that needs quotes begins with one.
-        found = [name for name in offer.names if name[0].lstrip('["').lower().startswith(prefix)]
-        return SimpleMatcherResult(
-            completions=[SimpleCompletion(text, type=kind) for text, kind in _unique(found)],
-            matched_fragment=offer.prefix,
-            # Python's own names do not belong into SQL.
-            suppress=bool(found),
-            ordered=True,
-        )
-
-    return sciserver_matcher
-
-
-def _unique(names: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    seen = set()
-    for name, kind in names:
-        if name.lower() not in seen:
-            seen.add(name.lower())
-            yield name, kind
+    def fitting(self) -> list[tuple[str, str]]:
+        """Those that go on with what is typed, in any case, each once."""
+        prefix = self.prefix.lower()
+        found: dict[str, tuple[str, str]] = {}
+        for name, kind in self.names:
+            # A name that needs quotes begins with one.
+            if name.lstrip('["').lower().startswith(prefix):
+                found.setdefault(name.lower(), (name, kind))
+        return list(found.values())
 
 
 class Completion:
@@ -83,11 +62,11 @@ class Completion:
         before = "\n".join([*context.full_text.split("\n")[: context.cursor_line], context.text_until_cursor])
         try:
             if cell := _CELL.match(context.full_text):
-                first, newline, _ = context.full_text.partition("\n")
-                if not newline or context.cursor_line == 0:
-                    return self.in_line(before[cell.end() :], declared.COMMANDS[:0], declared.QUERY)
-                start = len(first) + 1
-                return self.in_sql(context.full_text[start:], len(before) - start, first[cell.end() :])
+                options, newline, sql = context.full_text[cell.end() :].partition("\n")
+                cursor = len(before) - cell.end()
+                if cursor <= len(options):
+                    return self.in_line(options[: max(cursor, 0)], (), declared.QUERY)
+                return self.in_sql(sql, cursor - len(options) - len(newline), options)
             if line := _LINE.match(context.text_until_cursor):
                 rest = context.line_with_cursor[line.end() :]
                 return self.in_magic(line.group(1), rest, context.cursor_position - line.end())
@@ -183,7 +162,8 @@ class Completion:
     def below(self, where: Place, default: str) -> list[tuple[str, str]]:
         """What can follow names with a dot."""
         first = where.path[0]
-        for source in where.sources if len(where.path) == 1 else ():
+        # Where tables stand, a name before a dot is a database.
+        for source in where.sources if len(where.path) == 1 and where.kind == "value" else ():
             if source.alias.lower() == first.lower():
                 return self.columns(source, default)
         if first.lower() == "dbo":

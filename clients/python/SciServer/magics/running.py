@@ -48,11 +48,13 @@ class explained:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, SciServerError):
-            # If it was in such a block before, that one knew more of it.
-            if not hasattr(error, "_render_traceback_"):
-                shown_as(error, _lines(error, self.query))
-            raise error.with_traceback(None) from None
+        if not isinstance(error, SciServerError | KeyboardInterrupt):
+            return
+        # If it was in such a block before, that one knew more of it.
+        if not hasattr(error, "_render_traceback_"):
+            lines = _lines(error, self.query) if isinstance(error, SciServerError) else ["Interrupted."]
+            shown_as(error, lines)
+        raise error.with_traceback(None) from None
 
 
 def _lines(error: SciServerError, query: Query | None) -> list[str]:

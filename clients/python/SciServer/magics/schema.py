@@ -36,6 +36,8 @@ class Schema:
         self._known: dict[Key, tuple[float, Sequence[Any]]] = {}
         self._coming: dict[Key, threading.Event] = {}
         self._client: Client | None = None
+        # Another lock, since making a client takes its time.
+        self._making = threading.Lock()
 
     def deadline(self) -> float:
         """Until when the completion that begins now may wait."""
@@ -73,7 +75,7 @@ class Schema:
 
     def close(self) -> None:
         """End the connections."""
-        with self._lock:
+        with self._making:
             client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -109,7 +111,7 @@ class Schema:
         """A client with less patience than the user's."""
         from SciServer.core import Client
 
-        with self._lock:
+        with self._making:
             if self._client is None:
                 self._client = Client(timeout=REQUEST_SECONDS, retries=0)
             return self._client

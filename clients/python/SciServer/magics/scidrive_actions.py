@@ -52,6 +52,8 @@ class Actions:
         sources, place = self._ends(options.path, ".")
         target = Path(place).expanduser()
         found = [entry for word in sources for entry in self.matching(word)]
+        if not target.is_dir() and not target.parent.is_dir():
+            raise MagicError(f"There is no folder {target.parent}.")
         if len(found) > 1 and not target.is_dir():
             raise MagicError(f"{len(found)} files need a folder to go into, and {target} is none.")
         for entry in found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from SciServer.magics.tables import Field, Listing, duration, size
 
@@ -101,13 +101,3 @@ def time(job: Job) -> str:
         return ""
     end = job.ended or datetime.datetime.now(datetime.UTC)
     return duration(max(0.0, (end - job.started).total_seconds()))
-
-
-def job_html(job: Job) -> str:
-    """A job that is the value of a cell."""
-    return jobs([job])._repr_html_()
-
-
-def job_text(job: Job, printer: Any, cycle: bool) -> None:
-    """The same in a terminal."""
-    printer.text(repr(jobs([job])))

@@ -103,7 +103,8 @@ def text(value: object) -> str:
 
 
 def _one_line(cell: str) -> str:
-    cell = " ".join(cell.split())
+    # What a terminal would obey is not for a table.
+    cell = " ".join("".join(letter if letter.isprintable() else " " for letter in cell).split())
     return cell if len(cell) <= WIDE else cell[: WIDE - 1] + "…"
 
 
