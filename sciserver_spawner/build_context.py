@@ -22,7 +22,7 @@ CA_BUNDLE = "ca-bundle.crt"
 _FILE_TIME = 1767225600  # 2026-01-01T00:00:00Z
 _IGNORED = {"__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"}
 # What is made from a package's sources, or only tries them.
-_MADE = {"build", "dist", "labextension", "node_modules", "tests"}
+_MADE = {"build", "conftest.py", "dist", "labextension", "node_modules", "pytest.ini", "tests"}
 
 
 @dataclass(frozen=True)

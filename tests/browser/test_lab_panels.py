@@ -81,9 +81,9 @@ def visitor(services: Services, visit: Callable[..., Visitor]) -> Iterator[Visit
     services.drop_all()
     visitor = visit("mira")
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    visitor.sign_in()
-    expect(visitor.page.get_by_role("link", name="Sign out")).to_be_visible()
     visitor.page.goto("/user/mira/lab?reset")
+    visitor.page.get_by_role("link", name="Sign in").first.click()
+    visitor.enter_password()
     visitor.wait_for_lab()
     yield visitor
     services.cancel_all()
@@ -193,7 +193,7 @@ def test_rows_are_shown_exactly(page: Page, visitor: Visitor) -> None:
 
 
 def test_own_table_is_copied_by_name_renamed_and_dropped(page: Page, services: Services) -> None:
-    services.query("select top 7 objID, ra into MyDB.seven from Stars")
+    services.query("select top 7 objID, ra into MyDB.seven from Stars; select 1 as n into MyDB.taken")
     line(page, "MyDB").dblclick()
     seven, eight = line(page, "seven"), line(page, "acht")
     page.get_by_role("button", name="Read the databases again").click()
@@ -208,7 +208,7 @@ def test_own_table_is_copied_by_name_renamed_and_dropped(page: Page, services: S
     choose(page, seven, "Copy the Name")
     wait_until(lambda: page.evaluate("navigator.clipboard.readText()") == "seven", what="the name is on the clipboard")
     choose(page, seven, "Rename…")
-    page.get_by_role("dialog").get_by_role("textbox").fill("a name with a [bracket")
+    page.get_by_role("dialog").get_by_role("textbox").fill("taken")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("seven was not renamed")
     page.get_by_role("button", name="Dismiss").or_(page.get_by_role("button", name="OK")).click()
@@ -224,7 +224,7 @@ def test_own_table_is_copied_by_name_renamed_and_dropped(page: Page, services: S
     choose(page, eight, "Drop…")
     page.get_by_role("button", name="Drop", exact=True).click()
     expect(eight).to_have_count(0)
-    expect(page.get_by_role("tree")).to_contain_text("No tables yet")
+    expect(line(page, "taken")).to_be_visible()
 
 
 def test_running_query_is_cancelled_and_the_next_one_waits(page: Page, services: Services, visitor: Visitor) -> None:
@@ -242,18 +242,12 @@ def test_running_query_is_cancelled_and_the_next_one_waits(page: Page, services:
 
 def test_result_of_a_long_query_is_read_by_code(page: Page, services: Services) -> None:
     number = services.submit("select count(*) as n from Stars")
-    page.get_by_label("Show").select_option("the long queue")
+    page.get_by_role("combobox", name="Show").select_option("the long queue")
     wait_until(lambda: services.status(number) == FINISHED, what="the query has finished")
     page.get_by_role("button", name=f"Insert code that reads the result of query {number}").click()
     expect(cell(page, 0)).to_contain_text(f"job_result({number})", timeout=START_LIMIT)
     run(page, 0)
     expect(cell(page, 0).locator(".jp-OutputArea-output td")).to_have_text(str(STARS), timeout=START_LIMIT)
-
-
-def test_failed_query_says_why(page: Page, services: Services) -> None:
-    number = services.submit("select raa from Stars")
-    page.get_by_role("button", name="Read the queries again").click()
-    expect(page.locator(f".casjobs-Job[data-job='{number}']")).to_contain_text("There is no column raa")
 
 
 def test_nothing_is_asked_while_nobody_looks(page: Page, services: Services) -> None:
@@ -291,7 +285,7 @@ def test_panel_is_readable_in_both_themes(page: Page, services: Services, visito
     page.keyboard.press("ArrowRight")
     expect(line(page, "ra")).to_be_visible()
     page.get_by_role("button", name="Read the queries again").click()
-    expect(page.locator(".casjobs-Job").first).to_contain_text("Failed")
+    expect(page.locator(".casjobs-Job").first).to_contain_text("There is no column raa")
     visitor.screenshot(f"lab-casjobs-{theme.lower()}")
     visitor.assert_readable("#jupyter-casjobs")
 

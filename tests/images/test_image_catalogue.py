@@ -215,15 +215,16 @@ class FakeEngine:
             raise self.pull_error
         self.tags.add(f"{repository}:{tag}")
 
-    def build(self, *, fileobj, tag, buildargs, **_):
+    def build(self, *, fileobj, buildargs, tag=None, target=None, **_):
         with tarfile.open(fileobj=fileobj) as tar:
-            self.contexts.append((buildargs["PARENT"], tar.getnames()))
+            self.contexts.append((buildargs.get("PARENT", buildargs), tar.getnames()))
         for event in self.events:
             if isinstance(event, Exception):
                 raise event
             yield event
         if not any("error" in event for event in self.events):
             self.tags.add(tag)
+            yield {"aux": {"ID": f"sha256:{target or tag}"}}
 
 
 def test_build_starts_with_what_is_below(directory, tmp_path):
@@ -241,6 +242,20 @@ def test_build_starts_with_what_is_below(directory, tmp_path):
 
     images.build(engine, above, progress=lines.append)
     assert len(engine.contexts) == 2, "an image that exists was built again"
+
+
+def test_build_may_start_from_stages_of_what_is_below(directory):
+    file = directory / "above/image.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"stages": ["early", "late"]}))
+    above, below = images.catalogue(directory)
+    engine = FakeEngine("debian:bookworm", below.tag)
+    images.build(engine, above, progress=lambda line: None)
+    assert [parents for parents, _ in engine.contexts] == [
+        "debian:bookworm",
+        "debian:bookworm",
+        {"EARLY": "sha256:early", "LATE": "sha256:late"},
+    ]
+    assert above.tag in engine.tags
 
 
 @pytest.mark.parametrize(

