@@ -175,6 +175,15 @@ def status(folder: int, name: bytes = b"") -> Status:
     )
 
 
+def has(folder: int, name: bytes) -> bool:
+    """Whether there is anything of that name in a folder, be it a link that leads nowhere."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 _thread = threading.local()
 
 

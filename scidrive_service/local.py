@@ -117,6 +117,11 @@ class LocalTree:
         self._may_write(path)
         return local_write.LocalWriter(self._place, path, overwrite=overwrite, parents=parents, check=check)
 
+    def write_new(self, path: Path, data: bytes | memoryview, modified: float | None = None) -> Entry | None:
+        """A small new file in one go; None: that cannot be, and `create` is needed. See `local_write.write_new`."""
+        self._may_write(path)
+        return local_write.write_new(self._place, path, data, modified)
+
     def make_folder(self, path: Path, *, parents: bool = True) -> bool:
         if not path:
             return False

@@ -169,6 +169,22 @@ class Quotas:
         reservation.fit(bytes, files)
         return reservation
 
+    def reserve_new(self, volume: Volume, policy: RootPolicy, bytes: int) -> Reservation | None:
+        """Room for one file more, whose write is `Reservation.finishing` already.
+
+        Returns
+        -------
+        Reservation, optional
+            None: it does not fit by the count that there is. Whoever insists takes `reserve`.
+        """
+        reservation = Reservation(self, volume, policy)
+        try:
+            reservation.fit(bytes, 1, insist=False)
+        except FileError:
+            return None
+        reservation.finishing()
+        return reservation
+
     @contextlib.contextmanager
     def changing(self, volume: Volume) -> Iterator[None]:
         """A door changes a volume, and says how by `changed` before this ends: who counts meanwhile sees the one

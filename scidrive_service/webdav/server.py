@@ -20,6 +20,7 @@ from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as _Server
 
 from scidrive_service.webdav.bodies import Body, FileBody
+from scidrive_service.webdav.turns import Turns
 
 LONGEST_HEADERS = 64 * 1024
 """Bytes of a request's line and headers."""
@@ -45,6 +46,9 @@ CONNECTIONS = 1000
 QUEUE = 1000
 """Requests that may wait for a thread; more are answered with 503."""
 
+_QUICK = (b"GET ", b"HEAD ", b"PUT ")
+"""What takes no time, if it is small and here."""
+
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 log = logging.getLogger("scidrive.webdav")
@@ -52,6 +56,12 @@ log = logging.getLogger("scidrive.webdav")
 
 class _Request(HTTPRequest):
     """A request whose body never gets into memory as a whole."""
+
+    def parse_request(self) -> None:
+        head = self.conn.rfile.peek()
+        if not head.startswith(_QUICK) or b"\r\n\r\n" not in head:
+            self.conn.end_turn()
+        super().parse_request()
 
     def read_request_headers(self) -> bool:
         if not super().read_request_headers():
@@ -68,6 +78,8 @@ class _Request(HTTPRequest):
         self.conn.rfile.source.until = None
         length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
         self.rfile = self.body = Body(self.conn.rfile, length)
+        if length is None or (length and len(self.conn.rfile.here()) < length):
+            self.conn.end_turn()  # somebody else's, while the body comes
         self.server.gateway(self).respond()
         self.ensure_headers_sent()
         if self.chunked_write:
@@ -137,11 +149,11 @@ class _Reader(io.BufferedReader):
         self.source = _Source(client, "rb")
         super().__init__(self.source, 16 * 1024)
 
-    def has_data(self) -> bool:
-        """Whether something of the next request is here already."""
+    def here(self) -> bytes:
+        """What is here already, without waiting for more."""
         self.source.is_quiet = True
         try:
-            return bool(self.peek(1))
+            return self.peek(1)
         finally:
             self.source.is_quiet = False
 
@@ -166,16 +178,30 @@ class _Connection(HTTPConnection):
         super().__init__(server, client, _make_file)
         self._ready = select.poll()
         self._ready.register(client, select.POLLIN)
+        self._turn: threading.Lock | None = None
         server.open.add(self)
 
     def communicate(self) -> bool:
         """Answer a request, and those that follow at once: going by way of the server's loop costs more than they."""
-        self.rfile.source.until = time.monotonic() + HEADER_SECONDS
-        while super().communicate():
-            self.rfile.source.until = time.monotonic() + HEADER_SECONDS
-            if not self.rfile.has_data() and (self.server.is_busy or not self._ready.poll(LINGERING * 1000)):
+        while self._answer():
+            if not self.rfile.here() and (self.server.is_busy or not self._ready.poll(LINGERING * 1000)):
                 return True
         return False
+
+    def _answer(self) -> bool:
+        """Answer the request that is coming; whether more may follow."""
+        self.rfile.source.until = time.monotonic() + HEADER_SECONDS
+        self._turn = self.server.turns.take()
+        try:
+            return bool(super().communicate())
+        finally:
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        """What follows may take long. May be called twice."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
 
     def close(self) -> None:
         self.server.open.discard(self)
@@ -189,6 +215,7 @@ class _Gateway(Gateway_10):
         response = self.req.server.wsgi_app(self.env, self.start_response)
         try:
             if isinstance(response, FileBody) and response.length > SMALL:
+                self.req.conn.end_turn()
                 self.req.ensure_headers_sent()
                 response.send(self.req.conn.socket)
                 return
@@ -279,6 +306,7 @@ class _HTTPServer(_Server):
         super().__init__(*arguments, **options)
         self.gateway = _Gateway
         self.open: set[_Connection] = set()
+        self.turns = Turns()
 
     @property
     def is_busy(self) -> bool:
