@@ -17,9 +17,9 @@ from scidrive_service.tree import Entry, Reader, Usage, Writer
 class LocalReader:
     """An open file."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: Path, seen: kernel.Status) -> None:
         self._file: Descriptor | None = Descriptor(fd)
-        self.entry: Entry = entry(path, kernel.status(fd), fd)
+        self.entry: Entry = entry(path, seen, fd)
 
     def fileno(self) -> int:
         """For `os.sendfile` and the like."""
@@ -108,7 +108,7 @@ class LocalTree:
                 fd = kernel.reopen(place, os.O_RDONLY)
             finally:
                 os.close(place)
-            return LocalReader(fd, path)
+            return LocalReader(fd, path, seen)
 
     def create(
         self, path: Path, *, overwrite: bool = True, parents: bool = True, check: local_write.Check | None = None
