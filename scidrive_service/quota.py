@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from types import TracebackType
 
+from scidrive_service.counts import Count, refusal
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.models import Volume
 from scidrive_service.paths import Path
@@ -35,43 +34,6 @@ _WALKS = 3
 """Walks through a volume for one count, if others write meanwhile."""
 
 
-@dataclass
-class _Count:
-    """What is known of one volume.
-
-    Attributes
-    ----------
-    used
-        At the last count, and what doors have done since.
-    taken_bytes, taken_files
-        Reserved by writes under way.
-    began, took
-        The last count: `time.monotonic`, and seconds.
-    is_rough
-        Something happened whose size nobody has measured.
-    grown_bytes, grown_files, writes
-        What was written while a count was going on: it may or may not have been seen.
-    """
-
-    used: Usage = field(default_factory=lambda: Usage(0, 0))
-    taken_bytes: int = 0
-    taken_files: int = 0
-    began: float = -math.inf
-    took: float = 0.0
-    is_rough: bool = False
-    is_queued: bool = False
-    grown_bytes: int = 0
-    grown_files: int = 0
-    writes: int = 0
-    finishing: int = 0
-    folders: dict[Path, bool] = field(default_factory=dict)
-    counting: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def is_known(self) -> bool:
-        return self.began != -math.inf
-
-
 class Reservation:
     """Room for a write under way; given back when the block ends, if it was not used.
 
@@ -80,6 +42,7 @@ class Reservation:
 
     def __init__(self, quotas: Quotas, volume: Volume, policy: RootPolicy) -> None:
         self._quotas, self._volume, self._policy = quotas, volume, policy
+        self._count = quotas._count(volume)
         self.bytes = 0
         self.files = 0
         self._is_finishing = False
@@ -106,8 +69,7 @@ class Reservation:
     def finishing(self) -> None:
         """The write is about to be seen by those who count, and still reserved: they wait for the end."""
         if not self._is_finishing:
-            self._is_finishing = True
-            self._quotas._finishing(self._volume)
+            self._quotas._finishing(self)
 
     def use(self, bytes: int, files: int) -> None:
         """A part of the write has happened: so much of this is no longer reserved but held."""
@@ -115,8 +77,7 @@ class Reservation:
 
     def settle(self, bytes: int, files: int) -> None:
         """The write has happened, and changed what the volume holds by so much; either may be negative."""
-        self._quotas._use(self, self.bytes, self.files, bytes, files)
-        self.release()
+        self._quotas._use(self, self.bytes, self.files, bytes, files, ends=True)
 
     def release(self) -> None:
         """Give it back; nothing if that was done."""
@@ -149,7 +110,7 @@ class Quotas:
         self, count: Callable[[Volume], Usage], siblings: Callable[[Volume], list[Volume]], seconds: float = 60.0
     ) -> None:
         self._walk, self._siblings, self._seconds = count, siblings, seconds
-        self._counts: dict[int, _Count] = {}
+        self._counts: dict[int, Count] = {}
         self._changed = threading.Condition()
         self._background = ThreadPoolExecutor(1, thread_name_prefix="scidrive-count")
 
@@ -169,6 +130,26 @@ class Quotas:
         reservation.fit(bytes, files)
         return reservation
 
+    def reserve_new(self, volume: Volume, policy: RootPolicy, bytes: int) -> Reservation | None:
+        """Room for one file more, whose write is `Reservation.finishing` already.
+
+        Returns
+        -------
+        Reservation, optional
+            None: it does not fit by the count that there is. Whoever insists takes `reserve`.
+        """
+        reservation = Reservation(self, volume, policy)
+        family = self._limited_together(volume, policy)
+        if not all(self._is_fresh(self._count(member)) for member in family):
+            self._count_all(family, reservation, anew=False)
+        with self._changed:
+            if refusal(volume, policy, reservation._count, map(self._count, family), bytes, 1):
+                return None
+            self._take(reservation, bytes, 1)
+            reservation._is_finishing = True
+            reservation._count.finishing += 1
+        return reservation
+
     @contextlib.contextmanager
     def changing(self, volume: Volume) -> Iterator[None]:
         """A door changes a volume, and says how by `changed` before this ends: who counts meanwhile sees the one
@@ -185,7 +166,7 @@ class Quotas:
     def changed(self, volume: Volume, bytes: int, files: int) -> None:
         """A door has changed what a volume holds by so much."""
         with self._changed:
-            self._held(volume, bytes, files)
+            self._held(self._count(volume), bytes, files)
 
     def unclear(self, volume: Volume) -> None:
         """A door has changed a volume, and nobody knows by how much."""
@@ -223,7 +204,7 @@ class Quotas:
     def used(self, volume: Volume) -> Usage:
         """What a volume holds, by a count that is not old."""
         count = self._count(volume)
-        if not count.is_known or count.is_rough or self._is_old(count):
+        if not self._is_fresh(count):
             self._recount(volume, time.monotonic())
         with self._changed:
             return count.used
@@ -240,44 +221,57 @@ class Quotas:
 
     # --
 
-    def _held(self, volume: Volume, bytes: int, files: int) -> None:
-        count = self._count(volume)
+    def _held(self, count: Count, bytes: int, files: int) -> None:
         count.used = Usage(max(count.used.bytes + bytes, 0), max(count.used.files + files, 0))
         count.grown_bytes += max(bytes, 0)
         count.grown_files += max(files, 0)
         count.writes += 1
         self._changed.notify_all()
 
-    def _use(self, reservation: Reservation, less_bytes: int, less_files: int, bytes: int, files: int) -> None:
+    def _use(
+        self, reservation: Reservation, less_bytes: int, less_files: int, bytes: int, files: int, *, ends: bool = False
+    ) -> None:
         with self._changed:
             self._take(reservation, reservation.bytes - less_bytes, reservation.files - less_files)
-            self._held(reservation._volume, bytes, files)
+            if ends:
+                self._ended(reservation)
+            self._held(reservation._count, bytes, files)
 
     def _shrink(self, reservation: Reservation, bytes: int, files: int, *, ends: bool = False) -> None:
         with self._changed:
             self._take(reservation, bytes, files)
-            if ends and reservation._is_finishing:
-                reservation._is_finishing = False
-                self._count(reservation._volume).finishing -= 1
+            if ends:
+                self._ended(reservation)
             self._changed.notify_all()
+
+    @staticmethod
+    def _ended(reservation: Reservation) -> None:
+        """With the lock held."""
+        if reservation._is_finishing:
+            reservation._is_finishing = False
+            reservation._count.finishing -= 1
 
     def _take(self, reservation: Reservation, bytes: int, files: int) -> None:
         """With the lock held."""
-        count = self._count(reservation._volume)
+        count = reservation._count
         count.taken_bytes += bytes - reservation.bytes
         count.taken_files += files - reservation.files
         reservation.bytes, reservation.files = bytes, files
 
-    def _count(self, volume: Volume) -> _Count:
+    def _count(self, volume: Volume) -> Count:
         count = self._counts.get(volume.id)
-        return count if count is not None else self._counts.setdefault(volume.id, _Count())
+        return count if count is not None else self._counts.setdefault(volume.id, Count())
 
-    def _is_old(self, count: _Count) -> bool:
+    def _is_fresh(self, count: Count) -> bool:
+        return count.is_known and not count.is_rough and not self._is_old(count)
+
+    def _is_old(self, count: Count) -> bool:
         return time.monotonic() - count.began > max(self._seconds, 20 * count.took)
 
-    def _finishing(self, volume: Volume) -> None:
+    def _finishing(self, reservation: Reservation) -> None:
         with self._changed:
-            self._count(volume).finishing += 1
+            reservation._is_finishing = True
+            reservation._count.finishing += 1
 
     def _resize(self, reservation: Reservation, bytes: int, files: int, insist: bool) -> None:
         volume, policy = reservation._volume, reservation._policy
@@ -288,7 +282,9 @@ class Quotas:
         while True:
             writes = self._count_all(family, reservation, anew=is_anew)
             with self._changed:
-                refused = self._refusal(volume, policy, family, more_bytes, more_files)
+                refused = refusal(
+                    volume, policy, self._count(volume), map(self._count, family), more_bytes, more_files
+                )
                 if refused is None:
                     self._take(reservation, bytes, files)
                     return
@@ -369,29 +365,3 @@ class Quotas:
                     count.began, count.took = began, time.monotonic() - began
                     count.is_rough = count.is_rough or is_disturbed
                     return
-
-    def _refusal(
-        self, volume: Volume, policy: RootPolicy, family: list[Volume], bytes: int, files: int
-    ) -> FileError | None:
-        if not family:
-            return None
-        counts = [self._count(member) for member in family]
-        own = self._count(volume)
-        all_bytes = sum(count.used.bytes + count.taken_bytes for count in counts)
-        all_files = sum(count.used.files + count.taken_files for count in counts)
-        own_bytes, own_files = own.used.bytes + own.taken_bytes, own.used.files + own.taken_files
-        together = f"All volumes of {volume.owner} in {policy.name}"
-        alone = f"The volume {policy.name}/{volume.name}" if volume.name else policy.name
-        for more, used, limit, unit, scope in (
-            (bytes, all_bytes, policy.user_bytes, "bytes", together),
-            (files, all_files, policy.user_files, "files", together),
-            (bytes, own_bytes, policy.volume_bytes, "bytes", alone),
-            (files, own_files, policy.volume_files, "files", alone),
-        ):
-            if more > 0 and limit and used + more > limit:
-                return FileError(
-                    f"{scope} may hold {limit:,} {unit}; {used:,} are taken, {more:,} more do not fit. Remove what "
-                    "is no longer needed, or ask the operators for more room.",
-                    Kind.FULL,
-                )
-        return None

@@ -5,12 +5,14 @@ cheroot's own readers take a whole chunk, or all that a refused request still ha
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from scidrive_service.tree import Reader
 
@@ -66,6 +68,11 @@ class Body:
     ----------
     length
         Bytes; None: in chunks (RFC 9112).
+
+    Attributes
+    ----------
+    waiting
+        To be entered, once, while it is waited for what has not come yet.
     """
 
     def __init__(self, stream: io.BufferedReader, length: int | None) -> None:
@@ -74,6 +81,7 @@ class Body:
         self._left = length or 0
         self._began = False
         self._pace = Pace()
+        self.waiting: AbstractContextManager[None] | None = None
         self.length = length
         self.is_complete = length == 0
 
@@ -87,6 +95,11 @@ class Body:
         TimeoutError
             It comes too slowly.
         """
+        waiting, self.waiting = self.waiting, None
+        with waiting or contextlib.nullcontext():
+            return self._fill(buffer)
+
+    def _fill(self, buffer: memoryview) -> int:
         filled = 0
         while filled < len(buffer) and not self.is_complete:
             if self._is_chunked and not self._left:

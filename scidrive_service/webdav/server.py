@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import email.utils
+import contextlib
 import functools
-import io
 import logging
-import re
 import select
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HTTPConnection
 from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as _Server
 
-from scidrive_service.webdav.bodies import Body, FileBody
+from scidrive_service.webdav.bodies import FileBody
+from scidrive_service.webdav.exchange import SMALL, Exchange
+from scidrive_service.webdav.streams import make_file
+from scidrive_service.webdav.turns import Turns
 
 LONGEST_HEADERS = 64 * 1024
 """Bytes of a request's line and headers."""
@@ -36,9 +37,6 @@ HEADER_SECONDS = 30.0
 LINGERING = 0.1
 """Seconds for which a thread waits for the next request of a client, if nobody else waits for the thread."""
 
-SMALL = 64 * 1024
-"""Bytes of a file that is sent with its headers: the proxy has half the work then."""
-
 CONNECTIONS = 1000
 """That are kept open while they do nothing."""
 
@@ -50,132 +48,48 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 log = logging.getLogger("scidrive.webdav")
 
 
-class _Request(HTTPRequest):
-    """A request whose body never gets into memory as a whole."""
-
-    def read_request_headers(self) -> bool:
-        if not super().read_request_headers():
-            return False
-        length = self.inheaders.get(b"Content-Length")
-        # What proxies might understand differently would let one request hide another one.
-        if length is not None and (self.chunked_read or not re.fullmatch(rb"[0-9]{1,15}", length)):
-            self.simple_response("400 Bad Request", "The length of the body is not clear.")
-            self.close_connection = True
-            return False
-        return True
-
-    def respond(self) -> None:
-        self.conn.rfile.source.until = None
-        length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
-        self.rfile = self.body = Body(self.conn.rfile, length)
-        self.server.gateway(self).respond()
-        self.ensure_headers_sent()
-        if self.chunked_write:
-            self.conn.wfile.write(b"0\r\n\r\n")
-
-    def send_headers(self, first: bytes = b"") -> None:
-        """Send status and headers, and the first piece of the body with them: one packet for a small file."""
-        if not self.body.is_complete:
-            self.body.drop()
-            self.close_connection |= not self.body.is_complete
-        status: Any = self.status  # text until there is one, then bytes
-        names = {name.lower() for name, _ in self.outheaders}
-        if b"content-length" not in names and status[:3] not in {b"204", b"304"}:
-            if self.response_protocol == "HTTP/1.1" and self.method != b"HEAD":
-                self.chunked_write = True
-                self.outheaders.append((b"Transfer-Encoding", b"chunked"))
-            else:
-                self.close_connection = True
-        if not self.close_connection and not self.server.can_add_keepalive_connection:
-            self.close_connection = True
-        if self.close_connection:
-            self.outheaders.append((b"Connection", b"close"))
-        elif self.response_protocol != "HTTP/1.1":
-            self.outheaders.append((b"Connection", b"Keep-Alive"))
-        self.outheaders.append((b"Date", _date(int(time.time()))))
-        lines = [b"HTTP/1.1 " + status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
-        head = b"\r\n".join(lines)
-        self.sent_headers = True
-        if first and self.chunked_write:
-            self.conn.socket.sendall(head)
-            self.write(first)
-        else:
-            self.conn.socket.sendall(head + first)
-
-
-@functools.lru_cache(1)
-def _date(second: int) -> bytes:
-    return email.utils.formatdate(second, usegmt=True).encode()
-
-
-class _Source(socket.SocketIO):
-    """A client's socket.
-
-    Attributes
-    ----------
-    is_quiet
-        Say at once that there is nothing.
-    until
-        When what is read now must be here, by `time.monotonic`; None: whenever it comes.
-    """
-
-    is_quiet = False
-    until: float | None = None
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.is_quiet:
-            return None
-        if self.until is not None and time.monotonic() > self.until:
-            raise TimeoutError("timed out")
-        return super().readinto(buffer)
-
-
-class _Reader(io.BufferedReader):
-    """What comes from a client. cheroot's own is written in Python, and takes its time."""
-
-    def __init__(self, client: socket.socket) -> None:
-        self.source = _Source(client, "rb")
-        super().__init__(self.source, 16 * 1024)
-
-    def has_data(self) -> bool:
-        """Whether something of the next request is here already."""
-        self.source.is_quiet = True
-        try:
-            return bool(self.peek(1))
-        finally:
-            self.source.is_quiet = False
-
-
-class _Writer:
-    """What goes to a client, at once."""
-
-    def __init__(self, client: socket.socket) -> None:
-        self.write = client.sendall
-
-
-def _make_file(client: socket.socket, mode: str, size: int = 0) -> _Reader | _Writer:
-    return _Reader(client) if "r" in mode else _Writer(client)
-
-
 class _Connection(HTTPConnection):
-    RequestHandlerClass = _Request
+    RequestHandlerClass = Exchange
 
     def __init__(self, server: Any, client: socket.socket, makefile: Any = None) -> None:
         # The server's own time limit is the one for idle connections.
         client.settimeout(STALLED_SECONDS)
-        super().__init__(server, client, _make_file)
+        super().__init__(server, client, make_file)
         self._ready = select.poll()
         self._ready.register(client, select.POLLIN)
+        self._turn: threading.Lock | None = None
         server.open.add(self)
 
     def communicate(self) -> bool:
         """Answer a request, and those that follow at once: going by way of the server's loop costs more than they."""
-        self.rfile.source.until = time.monotonic() + HEADER_SECONDS
-        while super().communicate():
-            self.rfile.source.until = time.monotonic() + HEADER_SECONDS
+        while self._answer():
             if not self.rfile.has_data() and (self.server.is_busy or not self._ready.poll(LINGERING * 1000)):
                 return True
         return False
+
+    def _answer(self) -> bool:
+        """Answer the request that is coming; whether more may follow."""
+        self.rfile.source.until = time.monotonic() + HEADER_SECONDS
+        self._turn = self.server.turns.take()
+        try:
+            return bool(super().communicate())
+        finally:
+            self.end_turn()
+
+    @contextlib.contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Somebody else's turn, and then ours again."""
+        self.end_turn()
+        try:
+            yield
+        finally:
+            self._turn = self.server.turns.take()
+
+    def end_turn(self) -> None:
+        """What follows may take long. May be called twice."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
 
     def close(self) -> None:
         self.server.open.discard(self)
@@ -185,10 +99,37 @@ class _Connection(HTTPConnection):
 class _Gateway(Gateway_10):
     """Between the server and the application, for answers whose body is a `FileBody`."""
 
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
+        """As cheroot's, but for what nobody asks for."""
+        request, connection = self.req, self.req.conn
+        environ = {
+            "REMOTE_ADDR": connection.remote_addr or "",
+            "REQUEST_METHOD": request.method.decode("latin-1"),
+            "REQUEST_URI": request.uri.decode("latin-1"),
+            "PATH_INFO": request.path.decode("latin-1"),
+            "QUERY_STRING": request.qs.decode("latin-1"),
+            "SCRIPT_NAME": "",
+            "SERVER_NAME": request.server.server_name,
+            "SERVER_PORT": str(request.server.bind_addr[1]),
+            "SERVER_PROTOCOL": request.request_protocol.decode("latin-1"),
+            "wsgi.errors": sys.stderr,
+            "wsgi.input": request.rfile,
+            "wsgi.url_scheme": "http",
+        }
+        for name, value in request.inheaders.items():
+            environ[_variable(name)] = value.decode("latin-1")
+        return environ
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        """As the application is ours, it is believed that it does this once, and rightly."""
+        self.req.status = status.encode("latin-1")
+        self.req.outheaders = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
     def respond(self) -> None:
         response = self.req.server.wsgi_app(self.env, self.start_response)
         try:
             if isinstance(response, FileBody) and response.length > SMALL:
+                self.req.conn.end_turn()
                 self.req.ensure_headers_sent()
                 response.send(self.req.conn.socket)
                 return
@@ -279,6 +220,7 @@ class _HTTPServer(_Server):
         super().__init__(*arguments, **options)
         self.gateway = _Gateway
         self.open: set[_Connection] = set()
+        self.turns = Turns()
 
     @property
     def is_busy(self) -> bool:
@@ -297,3 +239,10 @@ class _HTTPServer(_Server):
             log.debug("A connection ended: %s", error)
         else:
             log.log(level, "%s", msg, exc_info=error)
+
+
+@functools.lru_cache(256)
+def _variable(name: bytes) -> str:
+    """Of WSGI's environment, for a header."""
+    variable = name.decode("latin-1").upper().replace("-", "_")
+    return variable if variable in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{variable}"
