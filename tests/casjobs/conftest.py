@@ -1,12 +1,17 @@
-"""One deployment with CasJobs for nearly all tests over HTTP."""
+"""One deployment with CasJobs for nearly all tests over HTTP, and what takes long to make."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import duckdb
 import pytest
 
+from casjobs_service.contexts import Contexts
+from casjobs_service.demo import loading
 from tests.casjobs.casjobs_platform import CasJobsPlatform, Client, make_context
+from tests.casjobs.spatial_support import World
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +44,25 @@ def ada(platform: CasJobsPlatform) -> Client:
 def bob(platform: CasJobsPlatform) -> Client:
     """Somebody else."""
     return platform.client("bob")
+
+
+@pytest.fixture(scope="session")
+def stripe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """The context as `sciserver up` makes it, for DuckDB's SQL and for T-SQL."""
+    contexts = Contexts(tmp_path_factory.mktemp("casjobs") / "contexts")
+    assert loading.load(contexts, ["stripe82"], full=False, say=print) == ["Stripe82"]
+    context = contexts.require("Stripe82")
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{context.data_file}' AS Stripe82 (READ_ONLY)")
+        connection.execute("USE Stripe82")
+        catalog = contexts.catalog("Stripe82")
+        assert catalog is not None
+        world = World(connection, {"stripe82": catalog})
+        yield SimpleNamespace(
+            context=context,
+            catalog=catalog,
+            rows=lambda query: connection.execute(query).fetchall(),
+            one=lambda query: connection.execute(query).fetchall()[0],
+            columns=lambda query: connection.execute(query).fetchnumpy(),
+            tsql=lambda query: world.run(query, "Stripe82"),
+        )
