@@ -265,7 +265,7 @@ def _fileservice() -> dict[str, Any]:
             ),
             "put": _operation(
                 "Upload many files at once, as a tar archive, plain or in gzip. Each is made as if it came by itself.",
-                {"200": _answer("All are there.", "Unpacked")},
+                {"200": answer("All are there.", "Unpacked")},
                 path,
                 parameter("overwrite", "query", "False: none may replace another file.", FLAG),
                 body=TAR,
