@@ -7,6 +7,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import generated  # noqa: E402 - found through the line above
+import notebooks  # noqa: E402 - the same
 
 from sciserver_common import __version__  # noqa: E402
 
@@ -38,5 +39,6 @@ html_context = {"default_mode": "auto"}
 
 
 def setup(app):
-    """Write the generated pages of the reference before Sphinx looks for its sources."""
+    """Write the generated pages before Sphinx looks for its sources."""
     generated.write(HERE / "reference" / "generated")
+    notebooks.write(HERE / "tutorial" / "generated")
