@@ -8,7 +8,6 @@ y2 z2``, with numbers that are exact.
 
 from __future__ import annotations
 
-import math
 import re
 
 from casjobs_service.dialect.functions_macro import Macro, columns, failing
@@ -31,8 +30,8 @@ class ShapeError(ValueError):
     """A text is no shape; says what is wrong with it."""
 
 
-def shape(text: str, widest: float = math.inf) -> list[float]:
-    """Numbers of a shape: 4 of a sphere, 6 of a box. The macro `_shape` does the same.
+def check_shape(text: str, widest: float) -> None:
+    """Look at a shape that is known before the query runs, as the macro `_shape` does at others.
 
     Parameters
     ----------
@@ -57,7 +56,6 @@ def shape(text: str, widest: float = math.inf) -> list[float]:
             raise ShapeError(f"{TURNED}, not {text.strip()}.")
     if max(widths) > widest:
         raise ShapeError(f"{WIDE}, {widest:g}.")
-    return numbers
 
 
 def _new(name: str, parameters: str, description: str) -> Macro:

@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from casjobs_service.catalog import Catalog, Grid, Table
 from casjobs_service.dialect.functions_macro import columns
-from casjobs_service.dialect.functions_shapes import NUMBERS, ShapeError, shape
+from casjobs_service.dialect.functions_shapes import NUMBERS, ShapeError, check_shape
 from casjobs_service.dialect.source import literal_text
 from casjobs_service.dialect.spatial_kinds import READS, Searched, Shape, TableFunction
 from casjobs_service.dialect.spatial_zones import CELLS, OBJECTS, number, quoted, raw, real
@@ -66,10 +66,9 @@ def places(function: TableFunction, given: Mapping[str, exp.Expr], catalog: Cata
     if table is None or table.grid is None:
         raise QueryError(f"There is no table function {function.name}.", Kind.NAME)
     _check(given["shape"], table.grid)
-    cells = ", ".join(
-        f"{_place(column.name)} AS {quoted(column.name)}"
-        if column.name in _SHIFTED
-        else f"CAST({OBJECTS}.{quoted(column.name)} AS {column.type}) AS {quoted(column.name)}"
+    answered = ", ".join(
+        f"CAST({_place(column.name) if column.name in _SHIFTED else f'{OBJECTS}.{column.name}'} AS {column.type})"
+        f" AS {quoted(column.name)}"
         for column in function.columns
     )
     inside = " AND ".join(
@@ -78,7 +77,7 @@ def places(function: TableFunction, given: Mapping[str, exp.Expr], catalog: Cata
     squared = " + ".join(f"({_place(axis)} - {CELLS}.{axis}0) ** 2" for axis in _SHIFTED)
     name = TableName(catalog.database, table.name)
     sql = (
-        f"SELECT {cells} FROM ({_cells(table.grid)}) AS {CELLS}"
+        f"SELECT {answered} FROM ({_cells(table.grid)}) AS {CELLS}"
         f" JOIN {quoted(name.database)}.main.{quoted(name.table)} AS {OBJECTS}"
         f" ON {OBJECTS}.{quoted(table.grid.key)} = {CELLS}.cell AND {OBJECTS}.snapnum = {CELLS}.snapshot"
         f" WHERE CASE WHEN {CELLS}.r IS NULL THEN {inside} ELSE {squared} <= {CELLS}.r ** 2 END"
@@ -160,6 +159,6 @@ def _check(node: exp.Expr, grid: Grid) -> None:
     if text is None:
         return
     try:
-        shape(text, grid.side)
+        check_shape(text, grid.side)
     except ShapeError as error:
         raise QueryError(str(error), Kind.DATA) from None
