@@ -57,7 +57,7 @@ bench: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
 
 # Newest releases that setup.cfg admits; then run the tests, and commit.
 lock: $(VENV)/installed
-	$(BIN)/uv pip compile -q -U setup.cfg --all-extras --universal --python-version 3.11 --no-annotate --no-header \
+	$(BIN)/uv pip compile -q -U setup.cfg clients/python/setup.cfg --all-extras --universal --python-version 3.11 --no-annotate --no-header \
 		-o constraints.txt
 	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
 	sort -o constraints.txt constraints.txt

@@ -96,7 +96,8 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
 
 def test_every_dependency_has_a_reason() -> None:
     lists = []
-    for file in (SOURCE / "setup.cfg", *SOURCE.glob("server_extensions/*/setup.cfg")):
+    packages = [*SOURCE.glob("clients/*/setup.cfg"), *SOURCE.glob("server_extensions/*/setup.cfg")]
+    for file in (SOURCE / "setup.cfg", *packages):
         setup = configparser.ConfigParser()
         setup.read(file)
         extras = setup["options.extras_require"].values() if setup.has_section("options.extras_require") else ()
