@@ -172,7 +172,7 @@ class ProxyHandler(ServiceHandler):
         for name, value in chosen.get_all():
             if name.lower() == "content-length" and status == HTTPStatus.NO_CONTENT:
                 continue
-            if name in {"Vary", "Link", "Warning"}:
+            if name == "Vary":
                 self.add_header(name, value)
             else:
                 self.set_header(name, value)
