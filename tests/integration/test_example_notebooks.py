@@ -34,7 +34,12 @@ def reader(platform: Platform) -> Person:
 
 def test_there_are_notebooks() -> None:
     names = {path.name for path in NOTEBOOKS}
-    assert {"Getting started.ipynb", "Stripe 82 light curves.ipynb"} <= names
+    assert names == {
+        "Fragments of an impact.ipynb",
+        "Getting started.ipynb",
+        "Particles around a halo.ipynb",
+        "Stripe 82 light curves.ipynb",
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

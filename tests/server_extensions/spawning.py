@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -98,3 +100,12 @@ class Owner(Visitor):
         address = f"{self.origin}/user/{server or self.name}/{path}"
         headers = {name: value for name, value in headers.items() if value}
         return self.request(method, address, headers=headers, timeout=90, allow_redirects=False, **options)
+
+
+@contextmanager
+def people(platform: HubPlatform) -> Iterator[dict[str, Owner]]:
+    """Ada, who has a server, and Bob, who has none."""
+    both = {name: Owner(platform, name) for name in ("ada-l", "bob")}
+    both["ada-l"].start()
+    yield both
+    both["ada-l"].stop()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.casjobs.casjobs_platform import CasJobsPlatform, make_context
 from tests.server_extensions.odd_service import OddService
-from tests.server_extensions.spawning import Owner, spawner_config
+from tests.server_extensions.spawning import Owner, people, spawner_config
 
 
 @pytest.fixture
@@ -44,8 +44,6 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatfo
 
 @pytest.fixture(scope="session")
 def site(platform: CasJobsPlatform) -> Iterator[dict[str, Owner]]:
-    """Ada, who has a server, and Bob, who has none."""
-    people = {name: Owner(platform, name) for name in ("ada-l", "bob")}
-    people["ada-l"].start()
-    yield people
-    people["ada-l"].stop()
+    """Ada, who has a server with the extension, and Bob, who has none."""
+    with people(platform) as both:
+        yield both

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.scidrive.drive_platform import Client, DrivePlatform
-from tests.server_extensions.spawning import Owner, spawner_config
+from tests.server_extensions.spawning import Owner, people, spawner_config
 
 CONFIG = """
 from scidrive_service.policy import DEFAULTS
@@ -42,11 +42,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivePlatform
 
 @pytest.fixture(scope="session")
 def site(platform: DrivePlatform) -> Iterator[dict[str, Owner]]:
-    """Ada, who has a server, and Bob, who has none."""
-    people = {name: Owner(platform, name) for name in ("ada-l", "bob")}
-    people["ada-l"].start()
-    yield people
-    people["ada-l"].stop()
+    """Ada, who has a server with the extension, and Bob, who has none."""
+    with people(platform) as both:
+        yield both
 
 
 @pytest.fixture

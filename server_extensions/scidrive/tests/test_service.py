@@ -166,7 +166,7 @@ class Zeros:
 
 
 def test_a_gibibyte_each_way_takes_no_memory(notebook_server: NotebookServer, drive: Path) -> None:
-    """Measured: below 10 MiB more than before; a fiftieth of the file would still do."""
+    """Measured: no more than before; a few buffers more would still do."""
     # The first requests load what is loaded once.
     assert notebook_server.call("PUT", f"{PUT}small", data=bytes(4 * MEBIBYTE)).status_code == 200
     assert len(notebook_server.call("GET", f"{FILES}small").content) == 4 * MEBIBYTE

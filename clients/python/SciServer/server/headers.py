@@ -25,24 +25,20 @@ _TO_SERVICE = frozenset(
         "if-none-match",
         "if-range",
         "if-unmodified-since",
-        "prefer",
         "range",
         "repr-digest",
         "tus-resumable",
-        "upload-checksum",
         "upload-defer-length",
         "upload-length",
         "upload-metadata",
         "upload-offset",
         "user-agent",
-        "want-repr-digest",
     }
 )
 
 _TO_PAGE = frozenset(
     {
         "accept-ranges",
-        "age",
         "allow",
         "cache-control",
         "content-digest",
@@ -57,12 +53,9 @@ _TO_PAGE = frozenset(
         "etag",
         "expires",
         "last-modified",
-        "link",
-        "preference-applied",
         "repr-digest",
         "retry-after",
         "tus-extension",
-        "tus-max-size",
         "tus-resumable",
         "tus-version",
         "upload-defer-length",
@@ -70,9 +63,7 @@ _TO_PAGE = frozenset(
         "upload-length",
         "upload-offset",
         "vary",
-        "warning",
         "x-content-type-options",
-        "x-request-id",
     }
 )
 

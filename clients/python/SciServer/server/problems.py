@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 from tornado import web
@@ -56,7 +57,7 @@ def problem_of(title: str) -> Iterator[None]:
 
 def error_body(error: BaseException | None, status: int) -> dict[str, Any]:
     """An error as JSON: ``message`` is what Jupyter's pages look for, ``error`` what those of the services do."""
-    phrase = HTTPStatus(status).phrase
+    phrase = responses.get(status, "Unknown error")
     text, code = _NOT_YOURS if status == HTTPStatus.FORBIDDEN else f"{phrase}.", phrase
     if isinstance(error, Problem):
         text, code = error.text, error.code

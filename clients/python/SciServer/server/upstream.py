@@ -237,9 +237,11 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._connection.close()
 
     async def _read(self) -> None:
-        with contextlib.suppress(iostream.StreamClosedError):
-            await self._connection.read_response(self)
-        self.on_connection_close()
+        try:
+            with contextlib.suppress(iostream.StreamClosedError):
+                await self._connection.read_response(self)
+        finally:
+            self.on_connection_close()
 
     # -- what Tornado tells
 
