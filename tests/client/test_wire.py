@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
-import re
 import socket
 import traceback
 from pathlib import Path
@@ -17,29 +17,21 @@ from SciServer.core import (
     NotSignedInError,
     QueryError,
     QueryTimeout,
-    SciServerError,
     ServiceError,
     ServiceUnavailableError,
     SettingsError,
-    TransferError,
     tokens,
 )
 from SciServer.core.policy import Policy
 from SciServer.core.wire import Request
 
-from tests.client.conftest import NewClient
+from tests.client.conftest import TOKEN, NewClient
 from tests.client.recorder import Recorder, Reply, of_json
 from tests.client.support import got, settings_for
 from tests.support import free_port
 
-TOKEN = "a-very-secret-token"
 PASSWORD = "a-secret-password"
 JOB = {"JobID": 7, "Status": 5}
-
-
-@pytest.fixture
-def client(new_client: NewClient, recorder: Recorder) -> Any:
-    return new_client(settings_for(recorder.url), token=TOKEN)
 
 
 async def test_headers_and_addresses(client: Any, recorder: Recorder) -> None:
@@ -66,6 +58,16 @@ async def test_without_a_token_nothing_is_sent(new_client: NewClient, recorder: 
     assert not recorder.asked
 
 
+@pytest.mark.parametrize("token", ["sécret", "sec ret", "sec\nret", "sec\0ret"], ids=repr)
+async def test_a_token_that_can_be_none(new_client: NewClient, recorder: Recorder, token: str) -> None:
+    """It is told without showing it, and not sent."""
+    client: Any = new_client(settings_for(recorder.url), token=token)
+    with pytest.raises(NotSignedInError, match="copy it again") as caught:
+        await got(client.casjobs.contexts())
+    assert token not in "".join([str(caught.value), *shown(caught.value)])
+    assert not recorder.asked
+
+
 async def test_the_token_file_is_read_for_each_request(
     new_client: NewClient, recorder: Recorder, tmp_path: Path
 ) -> None:
@@ -76,6 +78,39 @@ async def test_the_token_file_is_read_for_each_request(
         path.write_text(text)
         await got(client.casjobs.contexts())
     assert [asked.headers["X-Auth-Token"] for asked in recorder.asked] == ["first", "second"]
+
+
+async def test_a_query_as_it_is_sent(client: Any, recorder: Recorder) -> None:
+    recorder.answers = [Reply(200, b"")]
+    await got(
+        client.casjobs.query(
+            "select @a",
+            "Sky",
+            parameters={"a": 1, "b": None},
+            dialect="tsql",
+            limit=7,
+            on_timeout="queue",
+            name="Mine",
+        )
+    )
+    assert (recorder.last.path, recorder.last.query) == ("/contexts/Sky/query", {"onTimeout": "queue"})
+    assert recorder.last.headers["Accept"] == "application/vnd.apache.arrow.stream"
+    assert json.loads(recorder.last.body) == {
+        "Query": "select @a",
+        "TaskName": "A",
+        "Parameters": {"a": 1, "b": None},
+        "Dialect": "tsql",
+        "Limit": 7,
+    }
+    recorder.answers = [Reply(200, b"7"), of_json(JOB)]
+    await got(client.casjobs.submit("select @a", parameters={"a": True}, into="t", minutes=5))
+    assert json.loads(recorder.asked[-2].body) == {
+        "Query": "select @a",
+        "TaskName": "sciserver-client",
+        "Parameters": {"a": True},
+        "TableName": "t",
+        "Estimate": 5,
+    }
 
 
 # -- again
@@ -256,72 +291,6 @@ async def test_a_server_that_takes_connections_and_says_nothing(new_client: NewC
         client: Any = new_client(settings_for(f"http://127.0.0.1:{server.getsockname()[1]}"), token=TOKEN, timeout=0.2)
         with pytest.raises(ServiceUnavailableError, match="nothing"):
             await got(client.casjobs.contexts())
-
-
-# -- files that break off
-
-
-def ranged(content: bytes, sizes: list[int], tags: list[str]) -> Any:
-    """Answers with a file, of which so many bytes come each time."""
-
-    def answer(asked: Any) -> Reply:
-        if "/metadata/" in asked.path:
-            return of_json({"path": "/x.bin", "is_dir": False, "bytes": len(content)})
-        size = sizes.pop(0)
-        tag = tags.pop(0) if len(tags) > 1 else tags[0]
-        found = re.fullmatch(r"bytes=(\d+)-", asked.headers.get("Range", ""))
-        start = int(found.group(1)) if found and asked.headers.get("If-Range") == tag else 0
-        part = content[start:]
-        return Reply(206 if start else 200, part[:size], {"ETag": tag}, promised=len(part))
-
-    return answer
-
-
-async def test_a_download_goes_on_where_it_broke_off(client: Any, recorder: Recorder, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 40
-    recorder.default = ranged(content, [100, 300, 10**9], ['"one"'])
-    seen: list[Any] = []
-    await got(client.scidrive.get("x.bin", tmp_path / "y.bin", progress=seen.append))
-    assert (tmp_path / "y.bin").read_bytes() == content
-    assert [asked.headers.get("Range") for asked in recorder.asked[1:]] == [None, "bytes=100-", "bytes=400-"]
-    assert seen[-1].bytes == seen[-1].total_bytes == len(content)
-
-
-async def test_a_file_that_changes_meanwhile_is_fetched_anew(client: Any, recorder: Recorder, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 40
-    recorder.default = ranged(content, [100, 10**9], ['"one"', '"two"'])
-    await got(client.scidrive.get("x.bin", tmp_path / "y.bin"))
-    assert (tmp_path / "y.bin").read_bytes() == content
-
-
-@pytest.mark.parametrize("before", [None, b"what was there"])
-async def test_a_torn_download_leaves_nothing(
-    client: Any, recorder: Recorder, tmp_path: Path, before: bytes | None
-) -> None:
-    target = tmp_path / "y.bin"
-    if before:
-        target.write_bytes(before)
-    recorder.default = ranged(b"x" * 1000, [10] * 20, ['"one"'])
-    with pytest.raises(TransferError, match="broke off"):
-        await got(client.scidrive.get("x.bin", target))
-    assert [path.name for path in tmp_path.iterdir()] == (["y.bin"] if before else [])
-    assert not before or target.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["..", "../evil", "a/b", "", ".", "nul\0"])
-async def test_names_that_lead_elsewhere(client: Any, recorder: Recorder, tmp_path: Path, name: str) -> None:
-    def answer(asked: Any) -> Reply:
-        entry = {"path": f"/folder/{name}", "is_dir": False, "bytes": 1}
-        return of_json({"path": "/folder", "is_dir": True, "contents": [entry]})
-
-    recorder.default = answer
-    inside = tmp_path / "inside"
-    try:
-        await got(client.scidrive.get("folder", inside, recursive=True))
-    except SciServerError:
-        pass
-    # At most a file of that folder.
-    assert {path.name for path in tmp_path.iterdir()} <= {"inside"}
 
 
 # -- secrets

@@ -231,9 +231,12 @@ def _frame(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=columns)
-    for position, values in enumerate(zip(*rows, strict=True)):
-        if None in values and any(isinstance(value, int) and abs(value) > _EXACT for value in values):
-            frame.isetitem(position, pd.array(list(values), dtype="Int64"))
+    for position, kind in enumerate(frame.dtypes):
+        if kind != "float64" or not frame.iloc[:, position].abs().max() >= _EXACT:
+            continue
+        values = [row[position] for row in rows]
+        if all(value is None or isinstance(value, int) for value in values):
+            frame.isetitem(position, pd.array(values, dtype="Int64"))
     return frame
 
 
