@@ -25,7 +25,7 @@ class Wish:
     again
         A sentence that says how to run it in the long queue.
     limit
-        Rows after which it is cancelled.
+        Rows that are wanted at most.
     """
 
     context: str
