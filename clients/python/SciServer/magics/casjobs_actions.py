@@ -76,6 +76,7 @@ class Actions:
 
     def wait(self, options: argparse.Namespace) -> Job:
         """``%casjobs wait``."""
+        self.session.schema.forget_own()
         return self.runner.wait(self.casjobs.job(self._job(options.job)), keep=options.keep)
 
     def result(self, options: argparse.Namespace) -> Any:
