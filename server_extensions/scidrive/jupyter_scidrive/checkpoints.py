@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.services.contents.checkpoints import AsyncCheckpoints
-from SciServer.server.problems import Problem
 from tornado import web
+
+from SciServer.server.problems import Problem
 
 if TYPE_CHECKING:
     from jupyter_scidrive.contents import SciDriveContents
@@ -73,7 +74,7 @@ class SciDriveCheckpoints(AsyncCheckpoints):
 
 @contextmanager
 def _may_be_gone() -> Iterator[None]:
-    """JupyterLab renames a file while it still makes a checkpoint of it: the one before may go between two requests."""
+    """JupyterLab renames a file while it makes a checkpoint of it: the one before may go between two requests."""
     try:
         yield
     except Problem as problem:
