@@ -7,7 +7,7 @@ SCISERVER := $(BIN)/sciserver
 EXTENSIONS := server_extensions/casjobs server_extensions/scidrive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: up down test test-packages lint docs bench lock clean
+.PHONY: up down test test-extensions test-packages lint docs bench lock clean
 
 up: $(VENV)/installed proxy/node_modules/.package-lock.json
 	@$(SCISERVER) up
@@ -30,8 +30,13 @@ test-packages:
 
 # What the tests need of the machine (engine, images) is made by the fixtures, with the operator's own code.
 # In two processes, each with directories of its own: tests/lanes.py. In one: make test ARGS="-n 0".
-test: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
+# The server extensions' come first, since they are a run of their own: but not where ARGS chooses others.
+test: $(if $(filter tests% -k% -m%,$(ARGS)),,test-extensions) $(VENV)/installed proxy/node_modules/.package-lock.json \
+		test-packages
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-extensions: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
+	$(BIN)/python -m pytest -c server_extensions/pytest.ini $(EXTENSIONS:%=%/tests) $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -52,7 +57,7 @@ bench: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
 
 # Newest releases that setup.cfg admits; then run the tests, and commit.
 lock: $(VENV)/installed
-	$(BIN)/uv pip compile -q -U setup.cfg --all-extras --universal --python-version 3.11 --no-annotate --no-header \
+	$(BIN)/uv pip compile -q -U setup.cfg clients/python/setup.cfg --all-extras --universal --python-version 3.11 --no-annotate --no-header \
 		-o constraints.txt
 	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
 	sort -o constraints.txt constraints.txt

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jupyter_casjobs.extension import CasJobsExtension
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.extension import SciDriveExtension
 from traitlets import HasTraits, TraitType, Undefined
 
 from casjobs_service.app import CasJobs
@@ -36,8 +39,11 @@ CLASSES: tuple[type[HasTraits], ...] = (
     Workers,
     SciDrive,
     ServiceAuth,
+    CasJobsExtension,
+    SciDriveExtension,
+    SciDriveContents,
 )
-"""Configurable classes of this distribution."""
+"""Configurable classes of this distribution, and of the server extensions."""
 
 
 def write(directory: Path) -> None:
@@ -60,7 +66,8 @@ def ours(cls: type[HasTraits]) -> dict[str, Any]:
 
 
 def _is_ours(cls: type) -> bool:
-    return cls.__module__.startswith(("casjobs_service", "scidrive_service", "sciserver_"))
+    ours = ("casjobs_service", "scidrive_service", "sciserver_", "jupyter_casjobs", "jupyter_scidrive", "SciServer.")
+    return cls.__module__.startswith(ours)
 
 
 def own_options(cls: type[HasTraits]) -> dict[str, TraitType[Any, Any]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from jupyter_casjobs.extension import CasJobsExtension
+from jupyter_scidrive.contents import SciDriveContents
+from jupyter_scidrive.extension import SciDriveExtension
 from traitlets import HasTraits
 
 from casjobs_service.app import CasJobs
@@ -37,6 +40,9 @@ CLASSES: list[type[HasTraits]] = [
     Workers,
     SciDrive,
     ServiceAuth,
+    CasJobsExtension,
+    SciDriveExtension,
+    SciDriveContents,
 ]
 
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
@@ -89,9 +95,13 @@ def test_reference_names_every_option_and_command(generated: ModuleType, tmp_pat
 
 
 def test_every_dependency_has_a_reason() -> None:
-    setup = configparser.ConfigParser()
-    setup.read(SOURCE / "setup.cfg")
-    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    lists = []
+    packages = [*SOURCE.glob("clients/*/setup.cfg"), *SOURCE.glob("server_extensions/*/setup.cfg")]
+    for file in (SOURCE / "setup.cfg", *packages):
+        setup = configparser.ConfigParser()
+        setup.read(file)
+        extras = setup["options.extras_require"].values() if setup.has_section("options.extras_require") else ()
+        lists += [setup["options"]["install_requires"], *extras]
     # "canaille[front,oidc]>=1" and the like: the name comes first.
     declared = {re.split(r"[\[<>=!~; ]", line)[0] for text in lists for line in text.split("\n") if line.strip()}
     explained = set(_DOCUMENTED_PACKAGE.findall((DOCS / "dependencies.md").read_text().split("## Not from PyPI")[0]))

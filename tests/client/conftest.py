@@ -14,10 +14,12 @@ from SciServer.core import AsyncClient, Client, Settings, tokens
 from tests.casjobs.casjobs_platform import CasJobsPlatform, make_context
 from tests.client.magics_support import drive_shell, maria, notebook, shell  # noqa: F401 - fixtures
 from tests.client.recorder import Recorder
-from tests.client.support import AnyClient, casjobs_settings, drive_settings
+from tests.client.support import AnyClient, casjobs_settings, drive_settings, settings_for
 from tests.scidrive.drive_platform import DrivePlatform
 
 NewClient = Callable[..., AnyClient]
+
+TOKEN = "a-very-secret-token"
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,12 @@ def place(request: pytest.FixtureRequest, new_client: NewClient, drive_site: Dri
 
 
 @pytest.fixture
+def client(new_client: NewClient, recorder: Recorder) -> Any:
+    """A client of whatever the recorder is to be."""
+    return new_client(settings_for(recorder.url), token=TOKEN)
+
+
+@pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Assigns values of `SciServer.Config` for one test."""
     monkeypatch.setattr(Config, "KeystoneTokenPath", str(tmp_path / "keystone.token"))
@@ -117,6 +125,20 @@ def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
             monkeypatch.setattr(Config, name, value)
 
     return configure
+
+
+@pytest.fixture
+def wire(recorder: Recorder, configured: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """All services at the recorder, somebody signed in."""
+    url = recorder.url
+    configured(
+        CasJobsRESTUri=f"{url}/RestApi",
+        AuthenticationURL=f"{url}/keystone/v3/tokens",
+        SciDriveHost=url,
+        RacmApiURL=f"{url}/racm",
+    )
+    monkeypatch.setenv("SCISERVER_TOKEN", "the-token")
+    return recorder
 
 
 @pytest.fixture

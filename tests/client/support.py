@@ -9,6 +9,7 @@ from SciServer.core import AsyncClient, Client, Settings
 
 from tests.auth.auth_platform import Platform
 from tests.casjobs.casjobs_platform import CasJobsPlatform
+from tests.client.recorder import Recorder
 from tests.scidrive.drive_platform import DrivePlatform
 
 ENDLESS = "select count(*) as n from Stars a, Stars b, Stars c, Stars d where a.ra + b.ra + c.ra + d.ra > 1"
@@ -50,3 +51,9 @@ def drive_settings(platform: DrivePlatform) -> Settings:
 def portal_settings(platform: Platform) -> Settings:
     """Where the portal of a test is."""
     return settings_for(f"{platform.deployment.service_url('portal')}/keystone/v3/tokens")
+
+
+def sent(recorder: Recorder) -> tuple[str, str]:
+    """Method and address of the last request; it must have had the token."""
+    assert recorder.last.headers["X-Auth-Token"] == "the-token"
+    return recorder.last.method, recorder.last.target

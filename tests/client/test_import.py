@@ -22,7 +22,8 @@ def loaded(code: str) -> set[str]:
     [
         ("import SciServer", set()),
         ("import SciServer; SciServer.__version__; dir(SciServer)", set()),
-        ("import SciServer.core", {"httpx"}),
+        ("import SciServer.core", set()),
+        ("from SciServer.core import Settings, SciServerError, QueryError; Settings.load()", set()),
         ("from SciServer.core import Client, AsyncClient", {"httpx"}),
         ("import SciServer.Login as login", {"httpx"}),
         ("import SciServer, SciServer.Login; SciServer.CasJobs, SciServer.Files, SciServer.SciDrive", {"httpx"}),

@@ -64,6 +64,20 @@ def test_an_address_that_is_none(value: Any) -> None:
         Settings(casjobs_url=value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("KeystoneTokenPath", 5),
+        ("KeystoneTokenPath", None),
+        ("TrustedOrigins", "https://a.example"),
+        ("TrustedOrigins", [1]),
+    ],
+)
+def test_other_values_of_the_wrong_kind(key: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match="token_path|trusted_origins"):
+        Settings.of({key: value})
+
+
 def test_origins() -> None:
     assert origin("HTTPS://Example.ORG/x?y#z") == origin("https://example.org:443") == "https://example.org:443"
     assert origin("http://example.org") != origin("https://example.org")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import re
 import socket
 import traceback
 from pathlib import Path
@@ -17,29 +16,21 @@ from SciServer.core import (
     NotSignedInError,
     QueryError,
     QueryTimeout,
-    SciServerError,
     ServiceError,
     ServiceUnavailableError,
     SettingsError,
-    TransferError,
     tokens,
 )
 from SciServer.core.policy import Policy
 from SciServer.core.wire import Request
 
-from tests.client.conftest import NewClient
+from tests.client.conftest import TOKEN, NewClient
 from tests.client.recorder import Recorder, Reply, of_json
 from tests.client.support import got, settings_for
 from tests.support import free_port
 
-TOKEN = "a-very-secret-token"
 PASSWORD = "a-secret-password"
 JOB = {"JobID": 7, "Status": 5}
-
-
-@pytest.fixture
-def client(new_client: NewClient, recorder: Recorder) -> Any:
-    return new_client(settings_for(recorder.url), token=TOKEN)
 
 
 async def test_headers_and_addresses(client: Any, recorder: Recorder) -> None:
@@ -256,72 +247,6 @@ async def test_a_server_that_takes_connections_and_says_nothing(new_client: NewC
         client: Any = new_client(settings_for(f"http://127.0.0.1:{server.getsockname()[1]}"), token=TOKEN, timeout=0.2)
         with pytest.raises(ServiceUnavailableError, match="nothing"):
             await got(client.casjobs.contexts())
-
-
-# -- files that break off
-
-
-def ranged(content: bytes, sizes: list[int], tags: list[str]) -> Any:
-    """Answers with a file, of which so many bytes come each time."""
-
-    def answer(asked: Any) -> Reply:
-        if "/metadata/" in asked.path:
-            return of_json({"path": "/x.bin", "is_dir": False, "bytes": len(content)})
-        size = sizes.pop(0)
-        tag = tags.pop(0) if len(tags) > 1 else tags[0]
-        found = re.fullmatch(r"bytes=(\d+)-", asked.headers.get("Range", ""))
-        start = int(found.group(1)) if found and asked.headers.get("If-Range") == tag else 0
-        part = content[start:]
-        return Reply(206 if start else 200, part[:size], {"ETag": tag}, promised=len(part))
-
-    return answer
-
-
-async def test_a_download_goes_on_where_it_broke_off(client: Any, recorder: Recorder, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 40
-    recorder.default = ranged(content, [100, 300, 10**9], ['"one"'])
-    seen: list[Any] = []
-    await got(client.scidrive.get("x.bin", tmp_path / "y.bin", progress=seen.append))
-    assert (tmp_path / "y.bin").read_bytes() == content
-    assert [asked.headers.get("Range") for asked in recorder.asked[1:]] == [None, "bytes=100-", "bytes=400-"]
-    assert seen[-1].bytes == seen[-1].total_bytes == len(content)
-
-
-async def test_a_file_that_changes_meanwhile_is_fetched_anew(client: Any, recorder: Recorder, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 40
-    recorder.default = ranged(content, [100, 10**9], ['"one"', '"two"'])
-    await got(client.scidrive.get("x.bin", tmp_path / "y.bin"))
-    assert (tmp_path / "y.bin").read_bytes() == content
-
-
-@pytest.mark.parametrize("before", [None, b"what was there"])
-async def test_a_torn_download_leaves_nothing(
-    client: Any, recorder: Recorder, tmp_path: Path, before: bytes | None
-) -> None:
-    target = tmp_path / "y.bin"
-    if before:
-        target.write_bytes(before)
-    recorder.default = ranged(b"x" * 1000, [10] * 20, ['"one"'])
-    with pytest.raises(TransferError, match="broke off"):
-        await got(client.scidrive.get("x.bin", target))
-    assert [path.name for path in tmp_path.iterdir()] == (["y.bin"] if before else [])
-    assert not before or target.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["..", "../evil", "a/b", "", ".", "nul\0"])
-async def test_names_that_lead_elsewhere(client: Any, recorder: Recorder, tmp_path: Path, name: str) -> None:
-    def answer(asked: Any) -> Reply:
-        entry = {"path": f"/folder/{name}", "is_dir": False, "bytes": 1}
-        return of_json({"path": "/folder", "is_dir": True, "contents": [entry]})
-
-    recorder.default = answer
-    inside = tmp_path / "inside"
-    try:
-        await got(client.scidrive.get("folder", inside, recursive=True))
-    except SciServerError:
-        pass
-    # At most a file of that folder.
-    assert {path.name for path in tmp_path.iterdir()} <= {"inside"}
 
 
 # -- secrets

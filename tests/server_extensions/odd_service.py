@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -81,8 +82,9 @@ class OddService:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/services/odd"
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=65536)
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; with TLS, if there is a certificate for it."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=65536, ssl=tls)
 
     async def stop(self) -> None:
         assert self._server is not None

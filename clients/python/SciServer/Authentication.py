@@ -1,9 +1,9 @@
 """Signing in, with the functions of SciScript-Python 2.2 (contract §2).
 
 Inside a container the platform signs you in: nothing here needs to be called. Two things of 2.2 are not done, because
-they show the token to others: it is not appended to ``sys.argv``, where `ps` and error reports find it (with
-``--ident=``, which `getToken` still reads there), and it is not put into the address when a service is asked whose it
-is."""
+they show the token to others. It is not appended to ``sys.argv``, where error reports find it, though `getToken` still
+reads ``--ident=`` there. And when a service is asked whose token it is, it goes in a header and not in the address.
+"""
 
 from __future__ import annotations
 

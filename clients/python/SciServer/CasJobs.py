@@ -2,7 +2,8 @@
 
 Notebooks from before 2.0 give each call the token: ``executeQuery(sql, "Stripe82", token=token)``. All functions here
 take it, and use it. In `executeQuery` it also decides what comes back: **with** ``token=`` a readable CSV stream, as
-then, **without** a DataFrame, as in 2.2. A ``format`` that is given wins over both."""
+then, **without** a DataFrame, as in 2.2. A ``format`` that is given wins over both.
+"""
 
 from __future__ import annotations
 
@@ -103,8 +104,10 @@ def submitJob(sql: str, context: str = "MyDB", token: str | None = None) -> int:
 
 
 def getJobStatus(jobId: int | str, token: str | None = None) -> Any:
-    """A job's record: ``JobID``, ``Status`` and more. Status is 0 ready, 1 started, 2 being cancelled, 3 cancelled, 4
-    failed, 5 finished. For ``""`` a list of all your jobs."""
+    """A job's record: ``JobID``, ``Status`` and more; for ``""`` a list of all your jobs.
+
+    ``Status`` is 0 ready, 1 started, 2 being cancelled, 3 cancelled, 4 failed, 5 finished.
+    """
     return _legacy.call("GET", f"{_base()}/jobs/{jobId}", "CasJobs.getJobStatus", token=token).json()
 
 
@@ -228,9 +231,12 @@ def _frame(columns: list[str], rows: list[list[Any]]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=columns)
-    for position, values in enumerate(zip(*rows, strict=True)):
-        if None in values and any(isinstance(value, int) and abs(value) > _EXACT for value in values):
-            frame.isetitem(position, pd.array(list(values), dtype="Int64"))
+    for position, kind in enumerate(frame.dtypes):
+        if kind != "float64" or not frame.iloc[:, position].abs().max() >= _EXACT:
+            continue
+        values = [row[position] for row in rows]
+        if all(value is None or isinstance(value, int) for value in values):
+            frame.isetitem(position, pd.array(values, dtype="Int64"))
     return frame
 
 

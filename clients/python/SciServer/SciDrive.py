@@ -16,7 +16,8 @@ FORMATS = ("text", "StringIO", "BytesIO", "response")
 
 _NODE = """<vos:node xmlns:vos="http://www.ivoa.net/xml/VOSpace/v2.0"
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="vos:ContainerNode" uri={uri}>
-<vos:properties/><vos:accepts/><vos:provides/><vos:capabilities/></vos:node>"""
+<vos:properties/><vos:accepts/><vos:provides/><vos:capabilities/></vos:node>
+"""
 
 
 def createContainer(path: str) -> bool:

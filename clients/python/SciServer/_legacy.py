@@ -110,7 +110,8 @@ def spelled(path: str) -> str:
     """A path in an address, as the client of 2.2 has sent it: slashes stay where they are, also doubled ones.
 
     What is percent-encoded already stays as it is. ``?``, ``#`` and the like are encoded: there they broke the
-    address."""
+    address.
+    """
     return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", path), safe="/%", errors="surrogateescape")
 
 

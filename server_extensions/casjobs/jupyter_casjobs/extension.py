@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jupyter_casjobs.handlers import CasJobsProxy
 from SciServer.server.extension import ServiceExtension
+
+from jupyter_casjobs.handlers import CasJobsProxy
 
 REST = "sciserver/casjobs/rest"
 

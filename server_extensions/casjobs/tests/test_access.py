@@ -101,6 +101,15 @@ async def test_other_machines_names_are_refused(call, odd: OddService) -> None:
     assert not odd.calls
 
 
+async def test_a_preflight_tells_nothing(call, odd: OddService) -> None:
+    """It is answered to everybody, by Jupyter alone."""
+    headers = {"Origin": "https://evil.example.org", "Access-Control-Request-Method": "PUT"}
+    answer = await call("OPTIONS", REST, signed_in=False, headers=headers)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    assert not odd.calls
+
+
 class Curious(Authorizer):
     """Notes what it is asked, and forbids to write."""
 

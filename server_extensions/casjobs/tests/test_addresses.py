@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from SciServer.server.addresses import Address, AddressError
 
 SERVICE = Address.parse("http://casjobs.example.org:8003/services/casjobs/RestApi")

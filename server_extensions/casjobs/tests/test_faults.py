@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,22 @@ async def test_an_upload_to_a_service_that_is_down(call, odd: OddService) -> Non
     await odd.stop()
     answer = await call("PUT", f"{REST}x", body=bytes(4 * MEBIBYTE))
     assert (answer.code, json.loads(answer.body)["reason"]) == (503, "unreachable")
+
+
+async def test_an_upload_that_goes_nowhere_is_not_taken_to_its_end(
+    jp_serverapp, http_server, jp_auth_header, jp_http_port, odd
+) -> None:
+    await odd.stop()
+    head = (f"PUT /a%40b/{REST}x", f"Content-Length: {1024 * MEBIBYTE}")
+    _, writer = await raw(jp_http_port, jp_auth_header, *head)
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < 1024:
+            writer.write(bytes(MEBIBYTE))
+            await writer.drain()
+            sent += 1
+    assert sent < 256
+    writer.close()
 
 
 async def test_a_service_that_dies_before_it_answers(call, odd: OddService) -> None:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from jupyter_server.services.contents.manager import AsyncContentsManager, copy_pat
+from SciServer.server.problems import Problem
 from traitlets import Integer, default
 
 from jupyter_scidrive import models
@@ -14,7 +15,6 @@ from jupyter_scidrive.checkpoints import SciDriveCheckpoints
 from jupyter_scidrive.drive import Drive, Entry
 from jupyter_scidrive.models import Model
 from jupyter_scidrive.uploads import Uploads
-from SciServer.server.problems import Problem
 
 MEBIBYTE = 1024 * 1024
 
@@ -122,12 +122,12 @@ class SciDriveContents(AsyncContentsManager):
             return models.bare(await self._folder(path), kind)
         if "content" not in model:
             raise Problem(HTTPStatus.BAD_REQUEST, "The content is missing.", "contents")
+        if chunk is not None:
+            return await self._piece(path, model, chunk)
         problems: dict[str, Any] = {}
+        data = models.data_of(model, problems)
         if kind == "notebook":
             self.check_and_sign(models.node(model), path)
-        data = models.data_of(model, problems)
-        if chunk is not None:
-            return await self._piece(path, kind, chunk, data)
         saved = models.bare(await self.drive.write(path, data), kind)
         if kind == "notebook":
             self.validate_notebook_model(model, problems)
@@ -143,12 +143,12 @@ class SciDriveContents(AsyncContentsManager):
                 raise
             return there
 
-    async def _piece(self, path: str, kind: str, chunk: Any, data: bytes) -> Model:
-        if kind != "file" or not isinstance(chunk, int):
+    async def _piece(self, path: str, model: Model, chunk: Any) -> Model:
+        if model["type"] != "file" or not isinstance(chunk, int):
             raise Problem(HTTPStatus.BAD_REQUEST, "Only files come in pieces, which have numbers.", "contents")
-        entry = await self._uploads.add(path, chunk, data)
+        entry = await self._uploads.add(path, chunk, models.data_of(model, {}))
         # Nothing is at the path yet, but the client wants a model.
-        return models.bare(entry or models.coming(path), kind)
+        return models.bare(entry or models.coming(path), "file")
 
     async def delete_file(self, path: str) -> None:
         """Remove a file, or a folder with everything in it; there is no trash."""

@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from http.client import responses
 from typing import Any
 from urllib.parse import quote, urlencode
-
-from tornado.httputil import HTTPHeaders
 
 from SciServer.server.addresses import AddressError
 from SciServer.server.problems import Problem, problem_of
 from SciServer.server.service import Service
 from SciServer.server.upstream import Answer
+from tornado.httputil import HTTPHeaders
 
 _API = "vospace-2.0/1"
 
@@ -49,9 +49,12 @@ class Entry:
     @classmethod
     def of(cls, value: Mapping[str, Any], tag: str = "") -> Entry:
         """As the service's `metadata` describes it."""
-        # Microseconds: `modified` is to the second, too coarse to see that somebody else has written.
-        modified = datetime.datetime.fromtimestamp(value["rev"] / 1_000_000, datetime.UTC)
-        return cls(value["path"].strip("/"), value["is_dir"], value["bytes"], modified, tag.strip('"'))
+        try:
+            # Microseconds: `modified` is to the second, too coarse to see that somebody else has written.
+            modified = datetime.datetime.fromtimestamp(value["rev"] / 1_000_000, datetime.UTC)
+            return cls(value["path"].strip("/"), bool(value["is_dir"]), int(value["bytes"]), modified, tag.strip('"'))
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise _strange() from error
 
 
 class Drive:
@@ -79,7 +82,7 @@ class Drive:
     async def look(self, path: str) -> tuple[Entry, list[Entry]]:
         """A file or folder, and what is in it."""
         found = await self._json("GET", "metadata", path)
-        children = [Entry.of(child) for child in found.get("contents", ()) if _is_text(child["path"])]
+        children = [Entry.of(child) for child in found.get("contents", ()) if _is_text(str(child.get("path")))]
         return Entry.of(found), children
 
     async def tag(self, path: str) -> str:
@@ -104,7 +107,7 @@ class Drive:
     async def begin(self, data: bytes) -> str:
         """Begin an upload with its first part; its number."""
         answer = await self._call("PUT", "chunked_upload", {"offset": 0}, data)
-        return str(_parsed(answer)["upload_id"])
+        return str(_parsed(answer).get("upload_id", ""))
 
     async def append(self, number: str, offset: int, data: bytes) -> None:
         """Add the part that begins at `offset`."""
@@ -184,10 +187,13 @@ def _parsed(answer: Answer) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise Problem(
-            HTTPStatus.BAD_GATEWAY, "SciDrive's answer cannot be understood: is its address right?", "service"
-        )
+        raise _strange()
     return value
+
+
+def _strange() -> Problem:
+    text = "SciDrive's answer cannot be understood. Is the address right that this server has for it?"
+    return Problem(HTTPStatus.BAD_GATEWAY, text, "service")
 
 
 def _error(answer: Answer) -> str:
@@ -195,4 +201,4 @@ def _error(answer: Answer) -> str:
     try:
         return str(json.loads(answer.body)["error"])
     except (ValueError, KeyError, TypeError):
-        return f"SciDrive has refused: {HTTPStatus(answer.status).phrase}."
+        return f"SciDrive has refused: {responses.get(answer.status, answer.status)}."

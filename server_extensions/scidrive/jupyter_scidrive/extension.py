@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from jupyter_server.base.handlers import path_regex
+from SciServer.server.extension import ServiceExtension
 
 from jupyter_scidrive.contents import SciDriveContents
 from jupyter_scidrive.drive import Drive
 from jupyter_scidrive.handlers import CONTENTS, DriveCheckpoint, DriveCheckpoints, DriveContents, SciDriveProxy
-from SciServer.server.extension import ServiceExtension
 
 REST = "sciserver/scidrive/rest"
 

@@ -14,12 +14,12 @@ from jupyter_server.services.contents.handlers import (
     ModifyCheckpointsHandler,
 )
 from jupyter_server.utils import url_escape, url_path_join
-from tornado import web
-
-from jupyter_scidrive.contents import SciDriveContents
 from SciServer.server.problems import error_body
 from SciServer.server.proxy import ProxyHandler, ServiceHandler
 from SciServer.server.service import Service
+from tornado import web
+
+from jupyter_scidrive.contents import SciDriveContents
 
 AUTH_RESOURCE = "scidrive"
 

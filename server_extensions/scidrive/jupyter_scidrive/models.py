@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Any
 
 import nbformat
+from SciServer.server.problems import Problem
 
 from jupyter_scidrive.drive import Entry
-from SciServer.server.problems import Problem
 
 Model = dict[str, Any]
 
@@ -102,9 +102,11 @@ def notebook(data: bytes, path: str, problems: dict[str, Any]) -> nbformat.Noteb
 
 def node(model: Model) -> nbformat.NotebookNode:
     """The notebook that a client sends. Raises Problem 400 if it is none."""
-    if not isinstance(model["content"], dict):
+    content = model["content"]
+    cells = content.get("cells") if isinstance(content, dict) else None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) and "cell_type" in cell for cell in cells):
         raise _refused("The content is not a notebook.")
-    return nbformat.from_dict(model["content"])
+    return nbformat.from_dict(content)
 
 
 def data_of(model: Model, problems: dict[str, Any]) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from jupyter_scidrive.drive import Drive, Entry
 from SciServer.server.problems import Problem
+
+from jupyter_scidrive.drive import Drive, Entry
 
 LAST = -1
 """Number of the last piece; the others are counted from 1."""

@@ -3,7 +3,8 @@
 The format is Apache Arrow's `Encapsulated message format
 <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>`_. pyarrow reads from something that
 it pulls bytes out of, and waits; here bytes are pushed in as they come, and pyarrow is asked only when a message is
-whole."""
+whole.
+"""
 
 from __future__ import annotations
 

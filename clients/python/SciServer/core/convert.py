@@ -1,5 +1,4 @@
-"""Arrow tables as those of pandas, polars and astropy. Units and descriptions go along where there is a place for
-them."""
+"""Arrow tables as those of pandas, polars and astropy; units and descriptions go along where they can."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A DataFrame. Integers stay integers, also where values are missing: such columns get pandas' ``Int64`` and the
-    like.
+    """A DataFrame in which integers stay integers, also where values are missing.
 
-    ``frame.attrs`` has ``units``, ``ucds`` and ``descriptions`` by column, those that are known.
+    Such columns are of pandas' types ``Int64`` and the like. ``frame.attrs`` has ``units``, ``ucds`` and
+    ``descriptions`` by column, those that are known.
     """
     import pandas as pd
     import pyarrow as pa

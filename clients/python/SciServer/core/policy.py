@@ -93,7 +93,8 @@ class Policy:
         """Seconds to wait before the request is sent again; None: it is not.
 
         What was refused with Retry-After has not been done, so it is asked for again whatever it is. What may have
-        been done is asked for again only if that does no harm."""
+        been done is asked for again only if that does no harm.
+        """
         if attempt >= self.retries:
             return None
         backoff = 2.0 ** (attempt - 2) * random.uniform(0.75, 1.25)  # noqa: S311 - so that clients do not come together

@@ -58,7 +58,8 @@ class Result(_Common):
 
     They come from the service while it makes them. `arrow` and those below wait for all of them and keep them;
     `batches` gives them as they come and keeps nothing. To stop early, call `close` or use it in ``with``: then a
-    query that still runs is cancelled."""
+    query that still runs is cancelled.
+    """
 
     def __init__(self, rows: Rows, driver: BlockingDriver) -> None:
         super().__init__(rows)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 from tornado import web
 
 from SciServer.core.errors import NotSignedInError, ServiceUnavailableError, TransferError
+
+_NOT_YOURS = (
+    "Only the owner of this Jupyter server may do this, from a page of the server. Reload the page, and sign in if "
+    "you are asked to."
+)
 
 
 class Problem(web.HTTPError):
@@ -51,8 +57,8 @@ def problem_of(title: str) -> Iterator[None]:
 
 def error_body(error: BaseException | None, status: int) -> dict[str, Any]:
     """An error as JSON: ``message`` is what Jupyter's pages look for, ``error`` what those of the services do."""
-    phrase = HTTPStatus(status).phrase
-    text, code = f"{phrase}.", phrase
+    phrase = responses.get(status, "Unknown error")
+    text, code = _NOT_YOURS if status == HTTPStatus.FORBIDDEN else f"{phrase}.", phrase
     if isinstance(error, Problem):
         text, code = error.text, error.code
     elif isinstance(error, web.HTTPError):

@@ -82,6 +82,7 @@ class ProxyHandler(ServiceHandler):
         self._route = f"/{route}"
         self._exchange: Exchange | None = None
         self._failure: Problem | None = None
+        self._has_body = False
         self._dropped = 0
         self._gone = False
 
@@ -166,7 +167,7 @@ class ProxyHandler(ServiceHandler):
             chosen["Location"] = f"{base}{self._route}/{location}"
         elif status in {301, 302, 303, 307, 308}:
             raise Problem(HTTPStatus.BAD_GATEWAY, f"{self.service.title} leads to another place.", "redirect")
-        # What Jupyter sends with its own answers; only what protects stays.
+        # Jupyter's own for its answers; what protects stays.
         self.clear_header("Content-Type")
         for name, value in chosen.get_all():
             if name.lower() == "content-length" and status == HTTPStatus.NO_CONTENT:

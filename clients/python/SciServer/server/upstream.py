@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import re
 import socket
 import ssl
@@ -18,6 +19,7 @@ from typing import Any
 
 from tornado import httputil, iostream
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters
+from tornado.netutil import DefaultLoopResolver
 from tornado.tcpclient import TCPClient
 
 from SciServer.core import tokens
@@ -66,7 +68,7 @@ class Upstream:
         self.address = address
         self._token_path = token_path
         self._connect_timeout = connect_timeout
-        self._tcp = TCPClient()
+        self._tcp = TCPClient(_Resolver())
         self._tls: ssl.SSLContext | None = None
 
     async def open(
@@ -235,9 +237,11 @@ class Exchange(httputil.HTTPMessageDelegate):
         self._connection.close()
 
     async def _read(self) -> None:
-        with contextlib.suppress(iostream.StreamClosedError):
-            await self._connection.read_response(self)
-        self.on_connection_close()
+        try:
+            with contextlib.suppress(iostream.StreamClosedError):
+                await self._connection.read_response(self)
+        finally:
+            self.on_connection_close()
 
     # -- what Tornado tells
 
@@ -265,6 +269,19 @@ class Exchange(httputil.HTTPMessageDelegate):
     def on_connection_close(self) -> None:
         _fail(self._head, ServiceUnavailableError("The service has closed the connection without an answer."))
         _fail(self._whole, TransferError("The service's answer has ended before its time."))
+
+
+class _Resolver(DefaultLoopResolver):
+    """As the base; but for an address, which is what containers have, there is nothing to ask in a thread."""
+
+    async def resolve(
+        self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[tuple[int, Any]]:
+        try:
+            version = ipaddress.ip_address(host).version
+        except ValueError:
+            return await super().resolve(host, port, family)
+        return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
 
 
 def _fail(future: asyncio.Future[Any], error: Exception) -> None:
