@@ -90,6 +90,8 @@ def test_a_script_with_several_results_runs_once(shell: Shell) -> None:
 def test_no_result(shell: Shell, maria: Client, capsys: pytest.CaptureFixture[str]) -> None:
     assert shell.value("%casjobs select top 4 ra into MyDB.four from Stars") is None
     assert "returns no rows" in capsys.readouterr().out
+    assert shell.value("%casjobs --on-timeout queue -c MyDB update four set ra = 1") is None
+    assert "returns no rows" in capsys.readouterr().out
     assert maria.csv("select count(*) as n from four").splitlines() == ["n", "4"]
 
 
@@ -168,8 +170,10 @@ def test_an_error_of_a_job_points_at_its_place(shell: Shell) -> None:
         ("%casjobs --limit 0 select 1", "'0' is not a whole number from 1"),
         ("%casjobs --format numpy select 1", "invalid choice: 'numpy'"),
         ("%casjobs --submitt select 1", "Unrecognized arguments: --submitt"),
-        ("%casjobs --context", "There is no SQL behind the options."),
-        ("%casjobs --context Sky", "There is no SQL behind the options."),
+        ("%casjobs --context", "There is no SQL."),
+        ("%casjobs --context Sky", "There is no SQL."),
+        ("%casjobs found <<", "There is no SQL."),
+        ("%casjobs --limit 3 --submit select 1", "Write TOP into the query"),
         ("%casjobs --output 1a select 1", "1a cannot be the name of a variable"),
         ("%casjobs --output class select 1", "class cannot be the name of a variable"),
         ("%casjobs --context 'Sky select 1", "A quote is not closed"),

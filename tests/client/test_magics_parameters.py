@@ -63,6 +63,7 @@ def test_a_comparison_with_hostile_text_finds_nothing(shell: Shell) -> None:
         (-0.1, -0.1),
         (decimal.Decimal("12.50"), decimal.Decimal("12.50")),
         ("text", "text"),
+        (b"\x00'\xff", b"\x00'\xff"),
         (datetime.date(2026, 1, 2), datetime.date(2026, 1, 2)),
         (datetime.datetime(2026, 1, 2, 3, 4, 5), datetime.datetime(2026, 1, 2, 3, 4, 5)),
         (np.int64(7), 7),

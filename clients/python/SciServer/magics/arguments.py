@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -249,6 +249,22 @@ def leading(line: str, options: Iterable[Option]) -> Leading:
 def closest(word: str, known: Iterable[str]) -> str:
     """The one that was probably meant; empty if none is near."""
     return next(iter(difflib.get_close_matches(word, known, 1, 0.7)), "")
+
+
+def help_text(word: str | None, commands: Mapping[str, Command], page: str, prefix: str) -> str:
+    """What a magic's ``help`` says: of all, or of one command.
+
+    Raises
+    ------
+    MagicError
+        There is no such command.
+    """
+    if word is None:
+        return page
+    command = commands.get(text_of(word))
+    if command is None:
+        raise MagicError(f"There is no command {text_of(word)}.", f"See {prefix} help.")
+    return command.usage(prefix)
 
 
 def whole_number(text: str) -> int:

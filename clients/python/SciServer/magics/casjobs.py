@@ -13,7 +13,7 @@ from IPython.display import display
 from traitlets import Enum, Unicode
 
 from SciServer.magics import casjobs_commands as declared
-from SciServer.magics.arguments import Command, Word, closest, leading, words
+from SciServer.magics.arguments import Command, Word, closest, help_text, leading, words
 from SciServer.magics.errors import MagicError
 from SciServer.magics.namespace import Namespace
 
@@ -66,8 +66,8 @@ class CasJobsMagics(Magics):
         elif command := _command(rest):
             given = [*words(rest, len(command.name)), *start.words]
             return self._command(command, given, namespace)
-        if start.words and not sql:
-            raise MagicError("There is no SQL behind the options.", "Write it, or use %%casjobs for several lines.")
+        if not sql and (start.words or output):
+            raise MagicError("There is no SQL.", "Write it behind the options, or use %%casjobs for several lines.")
         if not sql:
             return self._command(declared.BY_NAME["help"], [], namespace)
         again = f"Run: %casjobs --submit {line}".rstrip()
@@ -85,18 +85,18 @@ class CasJobsMagics(Magics):
         query = bind(sql, namespace.evaluate, dialect=dialect, first_line=first_line)
         for string in in_strings(query, dialect):
             namespace.warn(f"{string} is text, and was left as it is. A template stands without quotes.")
-        value = self._value(query, again, options, namespace)
-        self.session.schema.forget_own()
-        return value
-
-    def _value(self, query: Query, again: str, options: argparse.Namespace, namespace: Namespace) -> Any:
         from SciServer.magics.running import explained
 
-        with explained():
-            runner = self.session.runner()
-        wish = self._wish(options, again)
+        with explained(query):
+            return self._value(query, again, options, namespace)
+
+    def _value(self, query: Query, again: str, options: argparse.Namespace, namespace: Namespace) -> Any:
+        runner, wish = self.session.runner(), self._wish(options, again)
+        self.session.schema.forget_own()
         if not options.submit and not options.into:
             return self.handed_over(runner.results(query, wish), options, namespace)
+        if options.limit:
+            raise MagicError("--limit is for rows that are sent to you.", "Write TOP into the query.")
         job = self.session.last_job = runner.submit(query, wish, options.into)
         if not options.submit:
             job = runner.wait(job, query)
@@ -120,12 +120,12 @@ class CasJobsMagics(Magics):
         tables = []
         for result in results:
             if not result.columns:
-                namespace.say("Done. The query returns no rows.")
                 continue
             if result.is_cut:
                 namespace.say(f"These are the first {len(result):,} rows; there are more.")
             tables.append(getattr(result, options.format or self.format)())
         if not tables:
+            namespace.say("Done. The query returns no rows.")
             return None
         if options.output and len(tables) > 1:
             namespace.say(f"The query has {len(tables)} results; {options.output} holds the last one.")
@@ -142,10 +142,14 @@ class CasJobsMagics(Magics):
 
     def _command(self, command: Command, given: Sequence[Word], namespace: Namespace) -> Any:
         options = command.parse([namespace.given(word) for word in given], "%casjobs")
+        if command.name == "help":
+            print(help_text(options.command, declared.BY_NAME, declared.page(), "%casjobs"))
+            return None
         # After the parser, which refuses most of what is wrong without the client.
-        from SciServer.magics.casjobs_actions import act
+        from SciServer.magics.casjobs_actions import Actions
+        from SciServer.magics.running import act
 
-        return act(self, namespace, command.name, options)
+        return act(lambda: Actions(self, namespace), command.name, options)
 
 
 def _cell_variable(rest: str) -> str:

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from SciServer.core import Job, SciServerError
-from SciServer.magics import casjobs_commands as declared
+from SciServer.core import Job
 from SciServer.magics import shown
 from SciServer.magics.arguments import closest, text_of
 from SciServer.magics.errors import MagicError
 from SciServer.magics.progress import Reporter
-from SciServer.magics.running import explained
 from SciServer.magics.tables import Listing
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ _PARTS = re.compile(r"\[((?:[^\]]|\]\])*)\]|\"((?:[^\"]|\"\")*)\"|([^.\[\]\"]+)|
 
 
 class Actions:
-    """One method for each of `casjobs_commands.COMMANDS`, under its name.
+    """One method for each of `casjobs_commands.COMMANDS` but ``help``, under its name.
 
     Parameters
     ----------
@@ -78,6 +76,7 @@ class Actions:
 
     def wait(self, options: argparse.Namespace) -> Job:
         """``%casjobs wait``."""
+        self.session.schema.forget_own()
         return self.runner.wait(self.casjobs.job(self._job(options.job)), keep=options.keep)
 
     def result(self, options: argparse.Namespace) -> Any:
@@ -122,16 +121,6 @@ class Actions:
                 raise MagicError(f"There is no context {wanted}.", f"Did you mean {names[meant]}?" if meant else there)
             self.magics.context = names[wanted.lower()]
         self.namespace.say(f"Queries without --context run in {self.magics.context}.")
-
-    def help(self, options: argparse.Namespace) -> None:
-        """``%casjobs help``."""
-        if options.command is None:
-            print(declared.page())
-            return
-        command = declared.BY_NAME.get(options.command)
-        if command is None:
-            raise MagicError(f"There is no command {options.command}.", "See %casjobs help.")
-        print(command.usage("%casjobs"))
 
     # --
 
@@ -181,12 +170,3 @@ def parts_of(name: str) -> tuple[str, str]:
             )
     schema_only = len(parts) == 2 and parts[0].lower() == "dbo"
     return ("" if len(parts) == 1 or schema_only else parts[0], parts[-1])
-
-
-def act(magics: CasJobsMagics, namespace: Namespace, name: str, options: argparse.Namespace) -> Any:
-    """Carry out a command; errors of the service are shown without a traceback."""
-    with explained():
-        try:
-            return getattr(Actions(magics, namespace), name)(options)
-        except OSError as error:
-            raise SciServerError(f"{error.filename or 'The file'}: {error.strerror}") from None

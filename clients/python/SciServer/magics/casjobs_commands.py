@@ -12,7 +12,7 @@ STATUSES = ("ready", "started", "canceling", "canceled", "failed", "finished")
 CONTEXT = Option(("--context", "-c"), "Database in which names are looked up.", "CONTEXT", takes="context")
 OUTPUT = Option(("--output", "-o"), "Variable for the result, which is not shown then.", "NAME")
 FORMAT = Option(("--format", "-f"), "Library whose table the result becomes.", "FORMAT", choices=FORMATS)
-LIMIT = Option(("--limit", "-n"), "Rows after which the query is cancelled.", "N", whole_number)
+LIMIT = Option(("--limit", "-n"), "At most so many rows; it is said if there are more.", "N", whole_number)
 TOP = Option(("--top",), "How many, the latest first; 10 if not given.", "N", whole_number)
 STATUS = Option(("--status",), "Only those in this state.", "STATUS", choices=STATUSES)
 

@@ -78,7 +78,8 @@ def excerpt(text: str, line: int, column: int, *, first_line: int = 1) -> list[s
     column = min(max(column, 1), len(shown) + 1)
     if len(shown) > WIDEST:
         start = max(0, min(column - 1 - WIDEST // 2, len(shown) - WIDEST))
-        shown, column = "…" + shown[start : start + WIDEST] + "…", column - start + 1
+        before, after = "…" * (start > 0), "…" * (start + WIDEST < len(shown))
+        shown, column = before + shown[start : start + WIDEST] + after, column - start + len(before)
     number = str(line + first_line - 1)
     gap = " " * sum(_width(letter) for letter in shown[: column - 1])
     return [f"  {number} | {shown}", f"  {' ' * len(number)} | {gap}^"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +25,7 @@ class Wish:
     again
         A sentence that says how to run it in the long queue.
     limit
-        Rows after which it is cancelled.
+        Rows that are wanted at most.
     """
 
     context: str
@@ -69,8 +71,23 @@ def _lines(error: SciServerError, query: Query | None) -> list[str]:
     return lines
 
 
+def act(actions: Callable[[], object], name: str, options: argparse.Namespace) -> Any:
+    """Carry out a command; what goes wrong is shown without a traceback.
+
+    Parameters
+    ----------
+    actions
+        Makes the object that has a method for each command.
+    """
+    with explained():
+        try:
+            return getattr(actions(), name)(options)
+        except OSError as error:
+            raise SciServerError(f"{error.filename or 'The file'}: {error.strerror}") from None
+
+
 class Runner:
-    """Runs queries for a shell."""
+    """Runs queries for a shell; who calls it stands in a block of `explained`."""
 
     def __init__(self, shell: Any, client: Client) -> None:
         self.shell = shell
@@ -91,22 +108,21 @@ class Runner:
         on_timeout: Literal["fail", "queue"] = "fail"
         if wish.on_timeout == "queue" or (wish.on_timeout == "ask" and can_answer(self.shell)):
             on_timeout = "queue"
-        with explained(query):
-            # With "queue" the service finds out only at the end, when everything has been done.
-            if on_timeout == "queue" and self._selects(query, wish) > 1:
-                return self.by_job(query, wish)
-            try:
-                return [self._streamed(query, wish, on_timeout)]
-            except QueryQueued as queued:
-                job = self._accepted(queued.job) if wish.on_timeout == "ask" else queued.job
-                return self.fetched(self.wait(job, query), limit=wish.limit)
-            except QueryTimeout as error:
-                error.hint = f"As a job it has hours. {wish.again}"
-                raise
-            except QueryError as error:
-                if error.kind != "unsupported" or error.line is not None or self._selects(query, wish) < 2:
-                    raise
+        # With "queue" the service finds out only at the end, when everything has been done.
+        if on_timeout == "queue" and self._selects(query, wish) > 1:
             return self.by_job(query, wish)
+        try:
+            return [self._streamed(query, wish, on_timeout)]
+        except QueryQueued as queued:
+            job = self._accepted(queued.job) if wish.on_timeout == "ask" else queued.job
+            return self.fetched(self.wait(job, query), limit=wish.limit)
+        except QueryTimeout as error:
+            error.hint = f"As a job it has hours. {wish.again}"
+            raise
+        except QueryError as error:
+            if error.kind != "unsupported" or error.line is not None or self._selects(query, wish) < 2:
+                raise
+        return self.by_job(query, wish)
 
     def by_job(self, query: Query, wish: Wish) -> list[Result]:
         """The same in the long queue."""
@@ -114,16 +130,15 @@ class Runner:
 
     def submit(self, query: Query, wish: Wish, into: str | None = None) -> Job:
         """Send it to the long queue."""
-        with explained(query):
-            return self.casjobs.submit(
-                query.sql,
-                wish.context,
-                parameters=query.parameters,
-                into=into,
-                name=wish.name,
-                minutes=wish.minutes,
-                dialect=wish.dialect,
-            )
+        return self.casjobs.submit(
+            query.sql,
+            wish.context,
+            parameters=query.parameters,
+            into=into,
+            name=wish.name,
+            minutes=wish.minutes,
+            dialect=wish.dialect,
+        )
 
     def wait(self, job: Job, query: Query | None = None, *, keep: bool = False) -> Job:
         """Wait until a job has ended well.
@@ -142,7 +157,7 @@ class Runner:
         """
         reporter = Reporter(self.shell, f"Job {job.id}")
         try:
-            with reporter, explained():
+            with reporter:
                 found = self.casjobs.wait(job, progress=reporter)
         except KeyboardInterrupt as interrupt:
             raise self._interrupted(interrupt, job, keep) from None
@@ -156,7 +171,7 @@ class Runner:
         found = []
         for each in numbers:
             reporter = Reporter(self.shell, f"Result {each} of job {job.id}")
-            with reporter, explained():
+            with reporter:
                 result = self.casjobs.job_result(job, each, limit=limit, progress=reporter)
                 result.arrow()
             found.append(result)
@@ -205,8 +220,7 @@ class Runner:
         """What the user sees who has interrupted the waiting for a job."""
         if keep:
             return shown_as(interrupt, [f"Interrupted. Job {job.id} goes on: %casjobs wait {job.id}"])
-        with explained():
-            cancelled = self.casjobs.cancel(job)
+        cancelled = self.casjobs.cancel(job)
         what = "had ended before" if cancelled.status in {JobStatus.FINISHED, JobStatus.FAILED} else "is cancelled"
         return shown_as(interrupt, [f"Interrupted. Job {job.id} {what}."])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 
 from SciServer.magics import scidrive_commands as declared
-from SciServer.magics.arguments import closest, words
+from SciServer.magics.arguments import closest, help_text, words
 from SciServer.magics.errors import MagicError
 from SciServer.magics.namespace import Namespace
 
@@ -47,6 +47,10 @@ class SciDriveMagics(Magics):
             )
         rest = words(line, found.end() if found else 0)
         options = command.parse([namespace.given(word) for word in rest], "%scidrive")
-        from SciServer.magics.scidrive_actions import act
+        if command.name == "help":
+            print(help_text(options.command, declared.BY_NAME, declared.page(), "%scidrive"))
+            return None
+        from SciServer.magics.running import act
+        from SciServer.magics.scidrive_actions import Actions
 
-        return act(self.session, namespace, command.name, options)
+        return act(lambda: Actions(self.session, namespace), command.name, options)

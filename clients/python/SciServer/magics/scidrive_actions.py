@@ -7,14 +7,12 @@ import fnmatch
 import glob
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from SciServer.core import SciServerError, ServiceError
-from SciServer.magics import scidrive_commands as declared
+from SciServer.core import ServiceError
 from SciServer.magics.arguments import Given, text_of
 from SciServer.magics.errors import MagicError, shown_as
 from SciServer.magics.progress import Reporter, can_answer
-from SciServer.magics.running import explained
 from SciServer.magics.tables import Field, Listing, size
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ CONFLICT = 409
 
 
 class Actions:
-    """One method for each of `scidrive_commands.COMMANDS`, under its name."""
+    """One method for each of `scidrive_commands.COMMANDS` but ``help``, under its name."""
 
     def __init__(self, session: Session, namespace: Namespace) -> None:
         self.shell = session.shell
@@ -127,15 +125,6 @@ class Actions:
         ]
         return Listing(self.drive.usage(), fields, empty="Nothing is known.")
 
-    def help(self, options: argparse.Namespace) -> None:
-        """``%scidrive help``."""
-        if options.command is None:
-            print(declared.page())
-        elif options.command in declared.BY_NAME:
-            print(declared.BY_NAME[options.command].usage("%scidrive"))
-        else:
-            raise MagicError(f"There is no command {options.command}.", "See %scidrive help.")
-
     # --
 
     def matching(self, word: str) -> list[Entry]:
@@ -226,12 +215,3 @@ def _local(word: str) -> list[Path]:
     if not found:
         raise MagicError(f"No file matches {path}.")
     return found
-
-
-def act(session: Session, namespace: Namespace, name: str, options: argparse.Namespace) -> Any:
-    """Carry out a command; errors of the service are shown without a traceback."""
-    with explained():
-        try:
-            return getattr(Actions(session, namespace), name)(options)
-        except OSError as error:
-            raise SciServerError(f"{error.filename or 'The file'}: {error.strerror}") from None

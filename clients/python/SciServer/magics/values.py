@@ -17,6 +17,7 @@ SIMPLE = (
     int,
     float,
     str,
+    bytes,
     decimal.Decimal,
     datetime.datetime,
     datetime.date,
