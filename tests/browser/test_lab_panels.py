@@ -211,7 +211,7 @@ def test_own_table_is_copied_by_name_renamed_and_dropped(page: Page, services: S
     page.get_by_role("dialog").get_by_role("textbox").fill("taken")
     page.get_by_role("button", name="Rename", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("seven was not renamed")
-    page.get_by_role("button", name="Dismiss").or_(page.get_by_role("button", name="OK")).click()
+    page.get_by_role("button", name="Close", exact=True).click()
     choose(page, seven, "Rename…")
     page.get_by_role("dialog").get_by_role("textbox").fill("acht")
     page.get_by_role("button", name="Rename", exact=True).click()
@@ -273,13 +273,12 @@ def test_lost_connection_is_told_and_mended(page: Page) -> None:
     expect(line(page, "Stars")).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
+@pytest.mark.parametrize("theme", ["Dark", "Light"])
 def test_panel_is_readable_in_both_themes(page: Page, services: Services, visitor: Visitor, theme: str) -> None:
     services.submit("select raa from Stars")
-    if theme == "Dark":
-        page.get_by_role("menuitem", name="Settings", exact=True).click()
-        page.locator(".lm-Menu-item", has_text=re.compile("^Theme")).hover()
-        page.locator(".lm-Menu-item", has_text=re.compile("^JupyterLab Dark$")).click()
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu-item", has_text=re.compile("^Theme")).hover()
+    page.locator(".lm-Menu-item", has_text=re.compile(f"^JupyterLab {theme}$")).click()
     expect(page.locator(f"body[data-jp-theme-light='{json.dumps(theme == 'Light')}']")).to_be_attached()
     line(page, "Stars").focus()
     page.keyboard.press("ArrowRight")
@@ -307,6 +306,14 @@ def upload(page: Page, path: Path) -> None:
     expect(entry(page, path.name)).to_be_visible()
 
 
+def name_it(page: Page, name: str) -> None:
+    """In the field that JupyterLab opens in the list."""
+    field = page.locator("#jupyter-scidrive .jp-DirListing-editor")
+    expect(field).to_be_focused()
+    field.fill(name)
+    field.press("Enter")
+
+
 def test_file_of_scidrive_is_uploaded_edited_renamed_and_deleted(
     visitor: Visitor, services: Services, tmp_path: Path
 ) -> None:
@@ -327,9 +334,7 @@ def test_file_of_scidrive_is_uploaded_edited_renamed_and_deleted(
 
     entry(page, "notes.txt").click()
     page.keyboard.press("F2")
-    page.keyboard.press("Control+a")
-    page.keyboard.type("Notizen.txt")
-    page.keyboard.press("Enter")
+    name_it(page, "Notizen.txt")
     expect(entry(page, "Notizen.txt")).to_be_visible()
     wait_until(lambda: "Notizen.txt" in services.files() and "notes.txt" not in services.files(), what="it is renamed")
     entry(page, "Notizen.txt").click(button="right")
@@ -345,12 +350,13 @@ def test_file_of_scidrive_is_uploaded_edited_renamed_and_deleted(
     assert "Notizen.txt" not in services.files()
 
 
-def test_folder_of_scidrive_is_made_and_what_comes_from_elsewhere_is_seen(page: Page, services: Services) -> None:
+def test_folder_of_scidrive_is_made_and_what_comes_from_elsewhere_is_seen(
+    visitor: Visitor, services: Services
+) -> None:
+    page = visitor.page
     open_scidrive(page)
     page.locator("#jupyter-scidrive").get_by_role("button", name="New Folder").click()
-    page.keyboard.press("Control+a")
-    page.keyboard.type("pictures")
-    page.keyboard.press("Enter")
+    name_it(page, "pictures")
     wait_until(lambda: services.files().get("pictures", {}).get("is_dir"), what="the folder is there")
     url = f"{services.scidrive}/vospace-2.0/1/files_put/sandbox/pictures/sky.txt"
     services.call("PUT", url, data=b"blue")

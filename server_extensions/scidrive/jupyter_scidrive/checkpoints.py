@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.services.contents.checkpoints import AsyncCheckpoints
 from tornado import web
+
+from SciServer.server.problems import Problem
 
 if TYPE_CHECKING:
     from jupyter_scidrive.contents import SciDriveContents
@@ -43,11 +47,13 @@ class SciDriveCheckpoints(AsyncCheckpoints):
         """Follow the file."""
         place = place_of(new_path)
         await self._clear(place)
-        await self.drive.move(self._known(checkpoint_id, old_path), place)
+        with _may_be_gone():
+            await self.drive.move(self._known(checkpoint_id, old_path), place)
 
     async def delete_checkpoint(self, checkpoint_id: str, path: str) -> None:
         """Remove it."""
-        await self.drive.remove(self._known(checkpoint_id, path))
+        with _may_be_gone():
+            await self.drive.remove(self._known(checkpoint_id, path))
 
     async def list_checkpoints(self, path: str) -> list[dict[str, Any]]:
         """None, or the one."""
@@ -56,13 +62,24 @@ class SciDriveCheckpoints(AsyncCheckpoints):
 
     async def _clear(self, place: str) -> None:
         if await self.drive.find(place) is not None:
-            await self.drive.remove(place)
+            with _may_be_gone():
+                await self.drive.remove(place)
 
     @staticmethod
     def _known(checkpoint_id: str, path: str) -> str:
         if checkpoint_id != ID:
             raise web.HTTPError(HTTPStatus.NOT_FOUND, "There is no such checkpoint.")
         return place_of(path)
+
+
+@contextmanager
+def _may_be_gone() -> Iterator[None]:
+    """JupyterLab renames a file while it makes a checkpoint of it: the one before may go between two requests."""
+    try:
+        yield
+    except Problem as problem:
+        if problem.status_code != HTTPStatus.NOT_FOUND:
+            raise
 
 
 def place_of(path: str) -> str:
