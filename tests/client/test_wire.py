@@ -90,7 +90,7 @@ async def test_a_query_as_it_is_sent(client: Any, recorder: Recorder) -> None:
             dialect="tsql",
             limit=7,
             on_timeout="queue",
-            name="Mine",
+            name="A",
         )
     )
     assert (recorder.last.path, recorder.last.query) == ("/contexts/Sky/query", {"onTimeout": "queue"})
