@@ -33,6 +33,21 @@ async def test_nobody_else_gets_in(call, odd: OddService, method: str, token: st
     assert not odd.calls
 
 
+@pytest.mark.parametrize("method", [*READING, *WRITING])
+async def test_a_refusal_says_that_the_connection_ends(http_server, jp_serverapp, jp_http_port, method: str) -> None:
+    """Else a proxy sends its next request into a connection that is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", jp_http_port)
+    request = f"{method} /a%40b/{REST} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode()
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403")
+    if b"\r\nConnection: close\r\n" not in head:
+        await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split()[0]) * (method != "HEAD"))
+        writer.write(request)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 403")
+    writer.close()
+
+
 async def test_a_strangers_upload_is_not_taken(call, odd: OddService) -> None:
     """The answer comes before the body, of which the service gets nothing."""
     answer = await call("PUT", REST, signed_in=False, headers={"Expect": "100-continue"}, body=bytes(1024))

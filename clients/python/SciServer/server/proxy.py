@@ -90,6 +90,13 @@ class ProxyHandler(ServiceHandler):
         """None: the service has its own."""
         return None
 
+    def write_error(self, status_code: int, **keywords: Any) -> None:
+        """As the base's."""
+        if not self.request._body_future.done():
+            # Tornado closes the connection then without saying so: the hub's proxy would use it for its next request.
+            self.set_header("Connection", "close")
+        super().write_error(status_code, **keywords)
+
     # -- there
 
     async def prepare(self) -> None:  # type: ignore[override]
