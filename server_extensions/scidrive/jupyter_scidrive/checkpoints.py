@@ -9,9 +9,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.services.contents.checkpoints import AsyncCheckpoints
-from tornado import web
-
 from SciServer.server.problems import Problem
+from tornado import web
 
 if TYPE_CHECKING:
     from jupyter_scidrive.contents import SciDriveContents
