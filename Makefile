@@ -21,8 +21,13 @@ $(VENV)/installed: setup.cfg clients/python/setup.cfg $(EXTENSIONS:%=%/setup.cfg
 	@touch $@
 
 # npm leaves this file when it is done; Node itself is a pinned package of the virtual environment.
-proxy/node_modules/.package-lock.json: proxy/package-lock.json scripts/proxy.sh $(VENV)/installed
+proxy/node_modules/.package-lock.json: proxy/package-lock.json scripts/proxy.sh scripts/npm.sh $(VENV)/installed
 	@VENV=$(VENV) sh scripts/proxy.sh
+	@touch $@
+
+# To check types only: the images build what they install by themselves (images/base/Dockerfile).
+server_extensions/node_modules/.package-lock.json: server_extensions/package-lock.json scripts/npm.sh $(VENV)/installed
+	@VENV=$(VENV) sh scripts/npm.sh server_extensions ci --ignore-scripts
 	@touch $@
 
 test-packages:
@@ -38,11 +43,12 @@ test: $(if $(filter tests% -k% -m%,$(ARGS)),,test-extensions) $(VENV)/installed 
 test-extensions: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
 	$(BIN)/python -m pytest -c server_extensions/pytest.ini $(EXTENSIONS:%=%/tests) $(ARGS)
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed server_extensions/node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict clients/python/SciServer
+	VENV=$(VENV) sh scripts/npm.sh server_extensions run check
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 docs: $(VENV)/installed
@@ -64,4 +70,4 @@ lock: $(VENV)/installed
 	sort -o constraints.txt constraints.txt
 
 clean:
-	rm -rf $(VENV) proxy/node_modules docs/_build
+	rm -rf $(VENV) proxy/node_modules server_extensions/node_modules docs/_build
