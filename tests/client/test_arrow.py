@@ -78,6 +78,17 @@ def test_rows_come_before_the_stream_has_ended() -> None:
     assert seen == [1, 1, 1]
 
 
+@pytest.mark.parametrize("said", [None, {"casjobs.cut": "true"}, {"other": "x"}])
+def test_rows_that_the_service_has_left_out(said: dict[str, str] | None) -> None:
+    table, target = TABLES["numbers"], io.BytesIO()
+    with pa.ipc.new_stream(target, table.schema) as writer:
+        writer.write_table(table)
+        writer.write_batch(pa.RecordBatch.from_pylist([], table.schema), custom_metadata=said)
+    decoder = Decoder()
+    assert sum(batch.num_rows for batch in decoder.feed(target.getvalue())) == 3
+    assert decoder.is_cut == (said is not None and "casjobs.cut" in said)
+
+
 @given(st.binary(min_size=8, max_size=200))
 def test_something_else(data: bytes) -> None:
     decoder = Decoder()

@@ -207,19 +207,19 @@ def test_errors_are_told(wire: Recorder) -> None:
 
 def test_inside_a_container(wire: Recorder) -> None:
     path = Path(Config.KeystoneTokenPath)
-    path.write_text("of the platform\n\n")
+    path.write_text("of-the-platform\n\n")
     assert Config.isSciServerComputeEnvironment()
-    assert Authentication.getToken() == "of the platform"
+    assert Authentication.getToken() == "of-the-platform"
     with pytest.warns(UserWarning, match="container"):
         Authentication.setToken("mine")
-    assert Authentication.getToken() == "of the platform"
-    wire.answers = [Reply(200, b"", {"x-subject-token": "of the login"})]
-    assert Authentication.login("ada", "secret") == "of the login"
+    assert Authentication.getToken() == "of-the-platform"
+    wire.answers = [Reply(200, b"", {"x-subject-token": "of-the-login"})]
+    assert Authentication.login("ada", "secret") == "of-the-login"
     assert wire.last.target == "/keystone/v3/tokens?TaskName=Compute.SciScript-Python.Authentication.Login"
     wire.default = lambda asked: of_json([])
     CasJobs.getTables()
     assert wire.last.query == {"TaskName": "Compute.SciScript-Python.CasJobs.getTables"}
-    assert wire.last.headers["X-Auth-Token"] == "of the platform"
+    assert wire.last.headers["X-Auth-Token"] == "of-the-platform"
     path.write_text("renewed")
     CasJobs.getTables()
     assert wire.last.headers["X-Auth-Token"] == "renewed"

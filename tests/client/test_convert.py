@@ -28,6 +28,7 @@ TABLE = pa.table(
         "at": pa.array([datetime.datetime(2026, 1, 2, 3, 4, 5, 6), None, None], pa.timestamp("us")),
         "exact": pa.array([decimal.Decimal("1.20"), None, decimal.Decimal("-3.00")]),
         "odd": pa.array([1.0, 2.0, 3.0]),
+        "wrong": pa.array([1.0, 2.0, 3.0]),
         "nothing": pa.nulls(3),
     },
     schema=pa.schema(
@@ -42,6 +43,7 @@ TABLE = pa.table(
             pa.field("at", pa.timestamp("us")),
             pa.field("exact", pa.decimal128(5, 2)),
             pa.field("odd", pa.float64(), metadata={"unit": "quux"}),
+            pa.field("wrong", pa.float64(), metadata={"unit": "not a ? unit"}),
             pa.field("nothing", pa.null()),
         ],
         metadata={"name": "Stars", "description": "All stars"},
@@ -62,7 +64,7 @@ def test_pandas() -> None:
     assert frame["day"].dtype.kind == "M"
     assert frame["name"].tolist()[2] == "ü"
     assert frame["exact"][0] == decimal.Decimal("1.20")
-    assert frame.attrs["units"] == {"ra": "deg", "odd": "quux"}
+    assert frame.attrs["units"] == {"ra": "deg", "odd": "quux", "wrong": "not a ? unit"}
     assert frame.attrs["ucds"] == {"id": "meta.id"}
     assert frame.attrs["descriptions"] == {"ra": "Right ascension"}
     # Names may repeat nowhere, but a table may be empty.
@@ -82,7 +84,8 @@ def test_astropy() -> None:
     assert table["ra"].unit == units.deg
     assert table["ra"].description == "Right ascension"
     assert table["id"].meta["ucd"] == "meta.id"
-    assert isinstance(table["odd"].unit, units.UnrecognizedUnit)
+    assert str(table["odd"].unit) == "quux"
+    assert isinstance(table["wrong"].unit, units.UnrecognizedUnit)
     assert table["id"][0] == BIG
     assert table["id"].dtype == np.int64
     assert table["id"].mask.tolist() == [False, True, False]

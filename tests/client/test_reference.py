@@ -17,7 +17,7 @@ PAGE = (SOURCE / "docs" / "reference" / "client.md").read_text()
 
 
 def public(owner: Any) -> list[str]:
-    return [name for name in vars(owner) if not name.startswith("_")]
+    return [name for name in dir(owner) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("kind", [client.CasJobs, client.Files, client.SciDriveFiles], ids=lambda kind: kind.__name__)

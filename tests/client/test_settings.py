@@ -74,7 +74,7 @@ def test_an_address_that_is_none(value: Any) -> None:
     ],
 )
 def test_other_values_of_the_wrong_kind(key: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match="token_path|trusted_origins"):
+    with pytest.raises(SettingsError, match=r"token_path|trusted_origins"):
         Settings.of({key: value})
 
 

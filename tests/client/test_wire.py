@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import socket
 import traceback
@@ -57,6 +58,16 @@ async def test_without_a_token_nothing_is_sent(new_client: NewClient, recorder: 
     assert not recorder.asked
 
 
+@pytest.mark.parametrize("token", ["sécret", "sec ret", "sec\nret", "sec\0ret"], ids=repr)
+async def test_a_token_that_can_be_none(new_client: NewClient, recorder: Recorder, token: str) -> None:
+    """It is told without showing it, and not sent."""
+    client: Any = new_client(settings_for(recorder.url), token=token)
+    with pytest.raises(NotSignedInError, match="copy it again") as caught:
+        await got(client.casjobs.contexts())
+    assert token not in "".join([str(caught.value), *shown(caught.value)])
+    assert not recorder.asked
+
+
 async def test_the_token_file_is_read_for_each_request(
     new_client: NewClient, recorder: Recorder, tmp_path: Path
 ) -> None:
@@ -67,6 +78,39 @@ async def test_the_token_file_is_read_for_each_request(
         path.write_text(text)
         await got(client.casjobs.contexts())
     assert [asked.headers["X-Auth-Token"] for asked in recorder.asked] == ["first", "second"]
+
+
+async def test_a_query_as_it_is_sent(client: Any, recorder: Recorder) -> None:
+    recorder.answers = [Reply(200, b"")]
+    await got(
+        client.casjobs.query(
+            "select @a",
+            "Sky",
+            parameters={"a": 1, "b": None},
+            dialect="tsql",
+            limit=7,
+            on_timeout="queue",
+            name="A",
+        )
+    )
+    assert (recorder.last.path, recorder.last.query) == ("/contexts/Sky/query", {"onTimeout": "queue"})
+    assert recorder.last.headers["Accept"] == "application/vnd.apache.arrow.stream"
+    assert json.loads(recorder.last.body) == {
+        "Query": "select @a",
+        "TaskName": "A",
+        "Parameters": {"a": 1, "b": None},
+        "Dialect": "tsql",
+        "Limit": 7,
+    }
+    recorder.answers = [Reply(200, b"7"), of_json(JOB)]
+    await got(client.casjobs.submit("select @a", parameters={"a": True}, into="t", minutes=5))
+    assert json.loads(recorder.asked[-2].body) == {
+        "Query": "select @a",
+        "TaskName": "sciserver-client",
+        "Parameters": {"a": True},
+        "TableName": "t",
+        "Estimate": 5,
+    }
 
 
 # -- again

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CUT = b"casjobs.cut"
+"""Metadata of a last batch, without rows, behind which there were more than the limit of the request."""
+
 _CONTINUATION = 0xFFFFFFFF
 _RECORD_BATCH = 3
 """`MessageHeader` of Arrow's Message.fbs."""
@@ -29,11 +32,14 @@ class Decoder:
         None until it has come.
     is_complete
         Whether the stream has ended as it should.
+    is_cut
+        Whether the service has left out rows.
     """
 
     def __init__(self) -> None:
         self.schema: pa.Schema | None = None
         self.is_complete = False
+        self.is_cut = False
         self._buffer = bytearray()
         self._source = _Source()
         self._reader: Any = None
@@ -87,7 +93,9 @@ class Decoder:
                 self.schema = self._reader.schema
             elif kind == _RECORD_BATCH:
                 # Dictionaries before it wait in the source until now.
-                return [self._reader.read_next_batch()]
+                batch, metadata = self._reader.read_next_batch_with_custom_metadata()
+                self.is_cut = self.is_cut or CUT in (metadata or {})
+                return [batch]
         except pa.ArrowInvalid as error:
             raise ValueError(f"this is no Arrow stream: {error}") from None
         return []

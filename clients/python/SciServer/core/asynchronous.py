@@ -30,7 +30,7 @@ class AsyncStream:
     async def pull(self) -> bytes | None:
         try:
             return await anext(self._pieces, None)
-        except httpx.TransportError:
+        except httpx.RequestError:
             await self.close()
             raise policy.torn(self._url) from None
         except BaseException as error:
@@ -71,8 +71,8 @@ class AsyncDriver:
                     outcome = await self._step(step)
                 except BaseException as error:
                     failure = error
-        except StopIteration as stop:
-            result: T = stop.value
+        except StopIteration as end:
+            result: T = end.value
             return result
 
     async def _step(self, step: Step) -> Any:
@@ -101,10 +101,10 @@ class AsyncDriver:
     async def _open(self, request: Request) -> AsyncStream:
         attempt = 0
         while True:
-            failure: httpx.TransportError | httpx.Response
+            failure: httpx.RequestError | httpx.Response
             try:
                 failure = await self._send(request)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = error
             except httpx.InvalidURL:
                 raise ServiceError("The address of the request is not valid: check the names in it.") from None
@@ -133,7 +133,7 @@ class AsyncDriver:
 
     @staticmethod
     async def _error_body(response: httpx.Response) -> bytes:
-        with suppress(httpx.TransportError):
+        with suppress(httpx.RequestError):
             await response.aread()
             return response.content
         return b""

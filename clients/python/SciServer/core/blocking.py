@@ -32,7 +32,7 @@ class BlockingStream:
     def pull(self) -> bytes | None:
         try:
             return next(self._pieces, None)
-        except httpx.TransportError:
+        except httpx.RequestError:
             self.close()
             raise policy.torn(self._url) from None
         except BaseException as error:
@@ -81,8 +81,8 @@ class BlockingDriver:
                     outcome = self._step(step, stop)
                 except BaseException as error:
                     failure = error
-        except StopIteration as stop:
-            result: T = stop.value
+        except StopIteration as end:
+            result: T = end.value
             return result
 
     def _step(self, step: Step, stop: threading.Event | None) -> Any:
@@ -111,10 +111,10 @@ class BlockingDriver:
     def _open(self, request: Request, stop: threading.Event | None) -> BlockingStream:
         attempt = 0
         while True:
-            failure: httpx.TransportError | httpx.Response
+            failure: httpx.RequestError | httpx.Response
             try:
                 failure = self._send(request, stop)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 failure = error
             except httpx.InvalidURL:
                 raise ServiceError("The address of the request is not valid: check the names in it.") from None
@@ -145,7 +145,7 @@ class BlockingDriver:
 
     @staticmethod
     def _error_body(response: httpx.Response) -> bytes:
-        with suppress(httpx.TransportError):
+        with suppress(httpx.RequestError):
             response.read()
             return response.content
         return b""

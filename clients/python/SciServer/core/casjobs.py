@@ -75,7 +75,7 @@ def query(
     dialect
         ``tsql`` if not given; see docs/reference/sql.md.
     limit
-        Rows after which the query is cancelled; `Result.is_cut` tells whether there were more.
+        At most so many rows; `Result.is_cut` tells whether there were more.
     on_timeout
         ``queue``: when the time of a quick query is over, it goes on as a job. Then nothing is sent before the query
         has ended.
@@ -95,7 +95,8 @@ def query(
     """
     if limit is not None and limit < 0:
         raise SciServerError("limit must be a number of rows, or None for all of them.")
-    request = _sql_request("POST", api, context, "query", _body(sql, parameters, dialect, name))
+    body = _body(sql, parameters, dialect, name) | ({"Limit": limit} if limit else {})
+    request = _sql_request("POST", api, context, "query", body)
     stream = yield Open(_arrow(request, {"onTimeout": on_timeout} if on_timeout != "fail" else {}))
     if stream.status == ACCEPTED:
         number = json.loads((yield from whole(stream)))["JobID"]

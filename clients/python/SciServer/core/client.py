@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -56,7 +56,7 @@ def _blocking(operation: Callable[Concatenate[Any, P], Operation[T]]) -> Callabl
 
 def _coroutine(
     operation: Callable[Concatenate[Any, P], Operation[T]],
-) -> Callable[Concatenate[_AsyncPart, P], Awaitable[T]]:
+) -> Callable[Concatenate[_AsyncPart, P], Coroutine[Any, Any, T]]:
     """A coroutine that carries out an operation."""
 
     async def method(self: _AsyncPart, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -78,7 +78,7 @@ def _opening(
 
 def _opening_coroutine(
     operation: Callable[Concatenate[Any, P], Operation[S]], kind: Callable[[S, AsyncDriver], T]
-) -> Callable[Concatenate[_AsyncPart, P], Awaitable[T]]:
+) -> Callable[Concatenate[_AsyncPart, P], Coroutine[Any, Any, T]]:
     """A coroutine whose operation opens something that goes on needing the driver."""
 
     async def method(self: _AsyncPart, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -138,12 +138,8 @@ class AsyncCasJobs(_AsyncPart):
     drop = _coroutine(casjobs.drop)
 
 
-class Files(_Part):
-    """Files in volumes; `Client.files`."""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self.place = FileService(client.settings)
+class _Place(_Part):
+    """What can be done with files in either place, which the subclass names."""
 
     list = _blocking(files.listing)
     stat = _blocking(files.stat)
@@ -156,74 +152,66 @@ class Files(_Part):
     move = _blocking(files.move)
     copy = _blocking(files.copy)
     usage = _blocking(files.usage)
+
+
+class Files(_Place):
+    """Files in volumes; `Client.files`."""
+
     volumes = _blocking(files.volumes)
     share = _blocking(files.share)
 
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.place = FileService(client.settings)
 
-class SciDriveFiles(_Part):
+
+class SciDriveFiles(_Place):
     """Files in SciDrive; `Client.scidrive`."""
+
+    link = _blocking(files.link)
+    unlink = _blocking(files.unlink)
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
         self.place = SciDrive(client.settings)
 
-    list = _blocking(files.listing)
-    stat = _blocking(files.stat)
-    read = _blocking(files.read)
-    open = _opening(files.remote, remote.blocking)
-    get = _blocking(files.get)
-    put = _blocking(files.put)
-    mkdir = _blocking(files.mkdir)
-    remove = _blocking(files.remove)
-    move = _blocking(files.move)
-    copy = _blocking(files.copy)
-    usage = _blocking(files.usage)
-    link = _blocking(files.link)
-    unlink = _blocking(files.unlink)
+
+class _AsyncPlace(_AsyncPart):
+    """What can be done with files in either place, which the subclass names."""
+
+    list = _coroutine(files.listing)
+    stat = _coroutine(files.stat)
+    read = _coroutine(files.read)
+    open = _opening_coroutine(files.remote, AsyncFile)
+    get = _coroutine(files.get)
+    put = _coroutine(files.put)
+    mkdir = _coroutine(files.mkdir)
+    remove = _coroutine(files.remove)
+    move = _coroutine(files.move)
+    copy = _coroutine(files.copy)
+    usage = _coroutine(files.usage)
 
 
-class AsyncFiles(_AsyncPart):
+class AsyncFiles(_AsyncPlace):
     """Files in volumes; `AsyncClient.files`."""
+
+    volumes = _coroutine(files.volumes)
+    share = _coroutine(files.share)
 
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(client)
         self.place = FileService(client.settings)
 
-    list = _coroutine(files.listing)
-    stat = _coroutine(files.stat)
-    read = _coroutine(files.read)
-    open = _opening_coroutine(files.remote, AsyncFile)
-    get = _coroutine(files.get)
-    put = _coroutine(files.put)
-    mkdir = _coroutine(files.mkdir)
-    remove = _coroutine(files.remove)
-    move = _coroutine(files.move)
-    copy = _coroutine(files.copy)
-    usage = _coroutine(files.usage)
-    volumes = _coroutine(files.volumes)
-    share = _coroutine(files.share)
 
-
-class AsyncSciDriveFiles(_AsyncPart):
+class AsyncSciDriveFiles(_AsyncPlace):
     """Files in SciDrive; `AsyncClient.scidrive`."""
+
+    link = _coroutine(files.link)
+    unlink = _coroutine(files.unlink)
 
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(client)
         self.place = SciDrive(client.settings)
-
-    list = _coroutine(files.listing)
-    stat = _coroutine(files.stat)
-    read = _coroutine(files.read)
-    open = _opening_coroutine(files.remote, AsyncFile)
-    get = _coroutine(files.get)
-    put = _coroutine(files.put)
-    mkdir = _coroutine(files.mkdir)
-    remove = _coroutine(files.remove)
-    move = _coroutine(files.move)
-    copy = _coroutine(files.copy)
-    usage = _coroutine(files.usage)
-    link = _coroutine(files.link)
-    unlink = _coroutine(files.unlink)
 
 
 class Client:

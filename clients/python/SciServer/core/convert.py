@@ -60,7 +60,7 @@ def to_polars(table: pa.Table) -> pl.DataFrame:
 def to_astropy(table: pa.Table) -> astropy.table.Table:
     """A Table with units, descriptions, and UCDs under ``meta["ucd"]`` of a column. Missing values are masked.
 
-    A unit that astropy does not know stays as an unrecognized unit.
+    A unit that astropy does not know keeps its name, and cannot be converted.
 
     Raises
     ------

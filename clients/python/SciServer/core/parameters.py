@@ -34,6 +34,8 @@ def _value(name: str, value: object) -> Any:
         return value if isinstance(value, bool) else None
     if isinstance(value, str | Mapping):
         return str(value) if isinstance(value, str) else dict(value)
+    if isinstance(value, bytes):
+        return {"value": f"0x{value.hex()}", "type": "varbinary(max)"}
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):

@@ -78,6 +78,9 @@ class Policy:
             if request.auth == "needed":
                 raise NotSignedInError(f"User token is not defined: nobody is signed in. {SIGN_IN}")
             return headers
+        if not token.is_possible:
+            # The HTTP library would say so too, and show it.
+            raise NotSignedInError(f"The token has characters that no token has: copy it again. {SIGN_IN}")
         if origin(request.url) not in self.settings.origins:
             raise SettingsError(
                 f"Your token is not sent to {origin(request.url)}: no service in your settings is there. If it is a "
@@ -89,7 +92,7 @@ class Policy:
         """For httpx."""
         return httpx.Timeout(request.patience or self.timeout, connect=min(CONNECT_SECONDS, self.timeout))
 
-    def pause(self, request: Request, attempt: int, failure: httpx.TransportError | httpx.Response) -> float | None:
+    def pause(self, request: Request, attempt: int, failure: httpx.RequestError | httpx.Response) -> float | None:
         """Seconds to wait before the request is sent again; None: it is not.
 
         What was refused with Retry-After has not been done, so it is asked for again whatever it is. What may have

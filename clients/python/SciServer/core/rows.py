@@ -28,7 +28,7 @@ class Rows:
     reason
         Asks the service why the stream has broken off.
     is_cut
-        Whether there were more rows than `limit`.
+        Whether there were more rows than `limit`: the service says so, or does not know limits and sends more.
     is_done
         Whether no more will come.
     """
@@ -112,6 +112,7 @@ class Rows:
             except ValueError:
                 yield from self.close()
                 raise ServiceError("The answer is no Arrow stream: is this the address of CasJobs?") from None
+            self.is_cut = self.is_cut or self.decoder.is_cut
             for batch in found:
                 yield from self._take(batch)
         if self.progress is not None:

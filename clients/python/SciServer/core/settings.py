@@ -86,9 +86,11 @@ class Settings:
                         f"{field.name} is no address such as https://sciserver.example.org: {value!r}."
                     )
                 object.__setattr__(self, field.name, value.rstrip("/"))
-        if not isinstance(self.token_path, str):
-            raise SettingsError(f"token_path is no path of a file: {self.token_path!r}.")
-        if isinstance(self.trusted_origins, str) or not all(isinstance(each, str) for each in self.trusted_origins):
+        token_path: object = self.token_path
+        if not isinstance(token_path, str):
+            raise SettingsError(f"token_path is no path of a file: {token_path!r}.")
+        trusted: object = self.trusted_origins
+        if not isinstance(trusted, list | tuple) or not all(isinstance(each, str) for each in trusted):
             raise SettingsError(f"trusted_origins is no list of addresses: {self.trusted_origins!r}.")
         object.__setattr__(self, "trusted_origins", tuple(origin(each) for each in self.trusted_origins))
 

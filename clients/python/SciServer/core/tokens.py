@@ -24,6 +24,11 @@ class Token:
         """The token itself."""
         return self._value
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether it can stand in a header: visible ASCII, and nothing else."""
+        return all("!" <= letter <= "~" for letter in self._value)
+
     def __repr__(self) -> str:
         return "<token>"
 

@@ -144,8 +144,8 @@ def upload(place: Place, local: Path, target: places.Path, *, overwrite: bool, m
     ServiceError
         409: there is one, and `overwrite` is false. 507: a quota is full.
     """
-    request = yield from place.writing(target, overwrite=overwrite)
     body, name = of_file(local), places.join(target)
+    request = yield from place.writing(target, overwrite=overwrite)
 
     def pieces() -> Iterator[bytes]:
         for piece in body.pieces():
@@ -161,7 +161,7 @@ def upload_all(
     """Send a folder with everything in it. Links to folders are not followed."""
     files: list[tuple[Path, places.Path]] = []
     empty: list[places.Path] = []
-    for directory, folders, names in os.walk(local):
+    for directory, folders, names in os.walk(local, onerror=_fail):
         below = (*target, *Path(directory).relative_to(local).parts)
         files += [(Path(directory) / name, (*below, name)) for name in sorted(names)]
         if not names and not folders:
@@ -170,3 +170,8 @@ def upload_all(
         yield from place.mkdir(folder)
     meter = Meter(progress, sum(path.stat().st_size for path, _ in files))
     yield Together([upload(place, path, to, overwrite=overwrite, meter=meter) for path, to in files])
+
+
+def _fail(error: OSError) -> None:
+    """What `os.walk` would pass over: a folder that cannot be read."""
+    raise error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,20 +69,29 @@ class Body:
 
 
 def of_file(path: Path, media_type: str = "") -> Body:
-    """A file, read in pieces.
+    """A file, read in pieces. What is added while it is sent is not sent.
 
     Raises
     ------
     OSError
         It is not there.
+    SciServerError
+        It is neither a file nor a folder, or becomes shorter while it is sent.
     """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise SciServerError(f"{path} is no file that could be sent.")
 
     def pieces() -> Iterator[bytes]:
+        left = state.st_size
         with path.open("rb") as file:
-            while piece := file.read(PIECE):
+            while left and (piece := file.read(min(PIECE, left))):
+                left -= len(piece)
                 yield piece
+        if left:
+            raise SciServerError(f"{path} became shorter while it was sent: send it again.")
 
-    return Body(pieces, path.stat().st_size, media_type)
+    return Body(pieces, state.st_size, media_type)
 
 
 def of_table(data: Any) -> Body:
