@@ -42,9 +42,22 @@ def changing(draft: Draft, sql: str, name: TableName, *, frees: bool = False) ->
     return statement
 
 
+def _without_variables(draft: Draft, definition: exp.Expr) -> None:
+    """Refuse what would be NULL whenever the definition is used later."""
+    variable = definition.find(exp.Parameter)
+    if variable is not None:
+        raise draft.session.source.error(
+            f"@{variable.name} cannot be kept in a definition: variables end with the script.",
+            Kind.UNSUPPORTED,
+            variable,
+            "Write its value, or make a table: SELECT … INTO.",
+        )
+
+
 def expression_sql(draft: Draft, node: exp.Expr, table: Table | None, wanted: Type | None = None) -> str:
     """An expression of a definition (DEFAULT, CHECK, computed column), over the table's own columns."""
     session = draft.session
+    _without_variables(draft, node)
     infer = Infer(session, call_type)
     resolver = Resolver(session, infer)
     outs = [Out(column.name, types.of_column(column, True), column) for column in table.columns] if table else []
@@ -225,6 +238,7 @@ def _create_view(draft: Draft, tree: exp.Create) -> Statement:
     name = target(session, node)
     if session.find(name.database, name.table) is not None:
         raise source.error(f"There is already a table {name}.", Kind.DATA, node, "DROP it first.")
+    _without_variables(draft, tree.expression)
     result = compile_query(draft, tree.expression)
     foreign = [str(read) for read in result.reads if read.database != name.database]
     if foreign or result.engine or result.prelude or name.database == TEMP:

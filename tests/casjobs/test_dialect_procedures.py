@@ -7,6 +7,7 @@ import pytest
 from casjobs_service.catalog import Catalog, Column, Sky, Table
 from casjobs_service.dialect import translate, undeclared
 from casjobs_service.errors import Kind, QueryError
+from casjobs_service.parameters import read
 from casjobs_service.plan import Action, TableName
 
 STARS = Table(
@@ -55,7 +56,7 @@ def test_variables_that_are_not_declared(text: str, expected: list[str]) -> None
 
 def test_they_can_be_given_a_type_and_are_an_error_otherwise() -> None:
     text = "select objID from PhotoObjAll where objID = @objid"
-    [statement] = translate(text, Databases(), "Sky", parameters={"objid": "bigint"})
+    [statement] = translate(text, Databases(), "Sky", parameters=read({"objID": {"value": None, "type": "bigint"}}))
     assert "objid" in statement.sql
     with pytest.raises(QueryError, match="no variable @objid"):
         translate(text, Databases(), "Sky")

@@ -226,6 +226,8 @@ MISTAKES: list[tuple[str, str, str, tuple[int, int], str]] = [
     ("MyDB", "tsql", "SELECT @n, raa FROM Sky.Stars", (1, 12), "There is no column raa"),
     ("MyDB", "tsql", "SELECT @n ORDER FROM", (1, 17), "FROM"),
     ("MyDB", "tsql", "SELECT ?", (1, 1), ""),
+    ("MyDB", "tsql", "CREATE VIEW v AS\nSELECT @n AS x", (2, 8), "@n cannot be kept in a definition"),
+    ("MyDB", "tsql", "CREATE TABLE t (a int DEFAULT (@n))", (1, 32), "@n cannot be kept in a definition"),
     ("MyDB", "tsql", "SET @z = 1", (1, 5), "@z is a NULL without a type"),
     ("MyDB", "duckdb", "SELECT\n $radus", (2, 2), "There is no parameter $radus. Did you mean $radius?"),
     ("MyDB", "duckdb", "SELECT ?", (1, 1), "SELECT is not allowed here."),
