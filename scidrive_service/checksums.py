@@ -21,11 +21,16 @@ ATTRIBUTE = b"user.sciserver.sha256"
 _KEPT = struct.Struct("=qQ32s")
 
 
-def keep(fd: int, digest: bytes, modified: float | None = None) -> None:
+def keep(fd: int, digest: bytes, modified: float | None = None) -> tuple[kernel.Status, str] | None:
     """Keep the SHA-256 of a file that is open; without complaint where the file system keeps no attributes.
 
     The time of modification is set by the clock, if not by the client: the kernel's own has steps of some
     milliseconds, within which a change could go unseen.
+
+    Returns
+    -------
+    tuple, optional
+        What the file is now, and its entity tag; None: the digest could not be kept.
     """
     try:
         now = time.time_ns() if modified is None else int(modified * 1e9)
@@ -33,7 +38,12 @@ def keep(fd: int, digest: bytes, modified: float | None = None) -> None:
         seen = kernel.status(fd)
         os.setxattr(fd, ATTRIBUTE, _KEPT.pack(seen.modified, seen.size, digest))
     except (OSError, OverflowError, ValueError):
-        return
+        return None
+    return seen, _named(digest)
+
+
+def _named(digest: bytes) -> str:
+    return f"sha256-{digest.hex()}"
 
 
 def tag(seen: kernel.Status, where: int | bytes, *, follow: bool = True) -> str:
@@ -52,5 +62,5 @@ def tag(seen: kernel.Status, where: int | bytes, *, follow: bool = True) -> str:
         pass
     else:
         if (modified, size) == (seen.modified, seen.size):
-            return f"sha256-{digest.hex()}"
+            return _named(digest)
     return f"{seen.inode:x}-{seen.modified:x}-{seen.changed:x}-{seen.size:x}"

@@ -32,6 +32,10 @@ class Account:
     def reserve(self, bytes: int, files: int) -> Reservation:
         return self.quotas.reserve(self.volume, self.policy, bytes, files)
 
+    def reserve_new(self, bytes: int) -> Reservation | None:
+        """Room for one file more, which comes at once; None if it does not fit, as far as is known."""
+        return self.quotas.reserve_new(self.volume, self.policy, bytes)
+
     def changing(self) -> AbstractContextManager[None]:
         return self.quotas.changing(self.volume)
 
@@ -125,6 +129,25 @@ def missing_folders(tree: Tree, path: Path) -> list[Path]:
                 continue
         return [path[:end] for end in range(depth + 1, len(path) + 1)]
     return [path[:end] for end in range(1, len(path) + 1)]
+
+
+def write_new(tree: Tree, account: Account, path: Path, data: bytes, modified: float | None) -> Entry | None:
+    """A small file that is not there yet, in one go, where the storage can do that.
+
+    Returns
+    -------
+    Entry, optional
+        None: nothing was done, and it is for a `CountedWriter`, which also says why, if it cannot be.
+    """
+    write: Callable[[Path, bytes, float | None], Entry | None] | None = getattr(tree, "write_new", None)
+    reservation = account.reserve_new(len(data)) if write is not None else None
+    if write is None or reservation is None:
+        return None
+    with reservation:
+        entry = write(path, data, modified)
+        if entry is not None:
+            reservation.settle(len(data), 1)
+    return entry
 
 
 class CountedWriter:

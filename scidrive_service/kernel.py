@@ -15,7 +15,7 @@ import platform
 import stat
 import struct
 import threading
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from scidrive_service.errors import FileError, Kind
 
@@ -128,8 +128,7 @@ def rename(source: int, name: bytes, target: int, new_name: bytes, flags: int = 
         raise _failed(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """What `statx` says. Times are nanoseconds since 1970; `birth` is 0 where the file system does not keep it."""
 
     links: int
@@ -173,6 +172,15 @@ def status(folder: int, name: bytes = b"") -> Status:
         modified * 1_000_000_000 + modified_ns,
         (major, minor),
     )
+
+
+def has(folder: int, name: bytes) -> bool:
+    """Whether there is anything of that name in a folder, be it a link that leads nowhere."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 _thread = threading.local()

@@ -17,9 +17,9 @@ from scidrive_service.tree import Entry, Reader, Usage, Writer
 class LocalReader:
     """An open file."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: Path, seen: kernel.Status) -> None:
         self._file: Descriptor | None = Descriptor(fd)
-        self.entry: Entry = entry(path, kernel.status(fd), fd)
+        self.entry: Entry = entry(path, seen, fd)
 
     def fileno(self) -> int:
         """For `os.sendfile` and the like."""
@@ -108,7 +108,7 @@ class LocalTree:
                 fd = kernel.reopen(place, os.O_RDONLY)
             finally:
                 os.close(place)
-            return LocalReader(fd, path)
+            return LocalReader(fd, path, seen)
 
     def create(
         self, path: Path, *, overwrite: bool = True, parents: bool = True, check: local_write.Check | None = None
@@ -116,6 +116,11 @@ class LocalTree:
         """A link of that name is replaced, and not what it leads to."""
         self._may_write(path)
         return local_write.LocalWriter(self._place, path, overwrite=overwrite, parents=parents, check=check)
+
+    def write_new(self, path: Path, data: bytes | memoryview, modified: float | None = None) -> Entry | None:
+        """A small new file in one go; None: that cannot be, and `create` is needed. See `local_write.write_new`."""
+        self._may_write(path)
+        return local_write.write_new(self._place, path, data, modified)
 
     def make_folder(self, path: Path, *, parents: bool = True) -> bool:
         if not path:

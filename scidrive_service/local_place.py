@@ -42,14 +42,20 @@ def names(folder: int) -> list[bytes]:
 
 def entry(path: Path, seen: kernel.Status, where: int | bytes, *, follow: bool = True) -> Entry:
     """What the doors show of a file or folder; `where` as for `checksums.tag`."""
+    return tagged(path, seen, checksums.tag(seen, where, follow=follow) if seen.is_file else "")
+
+
+def tagged(path: Path, seen: kernel.Status, tag: str) -> Entry:
+    """The same, of a file whose entity tag is known."""
+    is_file, is_folder = seen.is_file, seen.is_folder
     return Entry(
         path,
-        seen.is_folder,
-        seen.size if seen.is_file else 0,
+        is_folder,
+        seen.size if is_file else 0,
         _sane(seen.modified),
         _sane(seen.birth or min(seen.modified, seen.changed)),
-        checksums.tag(seen, where, follow=follow) if seen.is_file else "",
-        seen.is_file or seen.is_folder,
+        tag,
+        is_file or is_folder,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from scidrive_service import checksums, kernel
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.local_errors import meaning, told
-from scidrive_service.local_place import Descriptor, Place, entry, hidden_name, locked
+from scidrive_service.local_place import Descriptor, Place, entry, hidden_name, locked, tagged
 from scidrive_service.local_remove import discard
 from scidrive_service.paths import Path, shown
 from scidrive_service.tree import Entry
@@ -136,6 +136,52 @@ class LocalWriter:
         if hidden is not None:
             with self._place.acting(), contextlib.suppress(FileNotFoundError):  # swept, as if left behind
                 discard(self._place.root, hidden)
+
+
+def write_new(place: Place, path: Path, data: bytes | memoryview, modified: float | None) -> Entry | None:
+    """A small file that is not there yet, in a folder that is: with the fewest calls of the system.
+
+    Parameters
+    ----------
+    modified
+        As of `tree.DatedWriter`.
+
+    Returns
+    -------
+    Entry, optional
+        None: it is not so simple, nothing was done, and a `LocalWriter` is needed.
+    """
+    name = os.fsencode(path[-1])
+    with place.acting(), told(path):
+        try:
+            folder = place.open(path[:-1], kernel.PLACE)
+        except OSError:
+            return None
+        try:
+            if kernel.has(folder, name):
+                return None
+            file = kernel.open_unnamed(folder)
+            try:
+                return _write_new(file, folder, name, path, data, modified)
+            finally:
+                os.close(file)
+        except OSError as error:
+            if error.errno in {errno.EOPNOTSUPP, errno.EEXIST}:
+                return None
+            raise
+        finally:
+            os.close(folder)
+
+
+def _write_new(
+    file: int, folder: int, name: bytes, path: Path, data: bytes | memoryview, modified: float | None
+) -> Entry:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    kept = checksums.keep(file, hashlib.sha256(data).digest(), modified)
+    kernel.give_name(file, folder, name)  # and never replaces, whoever has made another one meanwhile
+    return entry(path, kernel.status(file), file) if kept is None else tagged(path, *kept)
 
 
 def rename_new(source: int, name: bytes, target: int, new_name: bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from scidrive_service import copying
 from scidrive_service.access import Action, Person
-from scidrive_service.counted import Account, CountedWriter, NewFolders, held, held_or_nothing
+from scidrive_service.counted import Account, CountedWriter, NewFolders, held, held_or_nothing, write_new
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.store import Store
@@ -147,6 +147,12 @@ class OpenVolume:
         account = self._writing(Action.WRITE)
         self._below(path)
         return CountedWriter(self.tree, account, path, overwrite=overwrite, parents=parents, check=check, size=size)
+
+    def write_new(self, path: Path, data: bytes, modified: float | None = None) -> Entry | None:
+        """A small file that is not there yet, whole, in a folder that is there; None: `create` is needed."""
+        account = self._writing(Action.WRITE)
+        self._below(path)
+        return write_new(self.tree, account, path, data, modified)
 
     def make_folder(self, path: Path, *, parents: bool = True) -> bool:
         """See `tree.Tree.make_folder`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from scidrive_service.errors import FileError, Kind
@@ -19,6 +21,9 @@ LONGEST_NAME = 255
 
 LONGEST_PATH = 4000
 """Bytes of a path, a little less than the kernel's PATH_MAX."""
+
+_PLAIN = re.compile(r"(/*[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254})+/*")
+"""Nearly all paths: no name in them needs to be looked at by itself."""
 
 HIDDEN = ".~sciserver-"
 """Names of our own temporary files begin so, where the file system has no files without a name. Nobody sees them, and
@@ -41,6 +46,8 @@ def parse(text: str, *, encoded: bool = False) -> Path:
     if encoded:
         text = os.fsdecode(unquote_to_bytes(text))
     path = tuple(name for name in text.split("/") if name)
+    if len(text) <= LONGEST_PATH and _PLAIN.fullmatch(text):
+        return path
     for name in path:
         check(name)
     if sum(len(os.fsencode(name)) + 1 for name in path) > LONGEST_PATH:
@@ -48,6 +55,7 @@ def parse(text: str, *, encoded: bool = False) -> Path:
     return path
 
 
+@functools.lru_cache(4096)
 def check(name: str) -> None:
     """Raise FileError if a name cannot be one."""
     try:
@@ -69,7 +77,12 @@ def check(name: str) -> None:
 
 def encoded(path: Path) -> str:
     """The opposite of ``parse(…, encoded=True)``: for addresses."""
-    return "/".join(quote_from_bytes(os.fsencode(name)) for name in path)
+    return "/".join(map(_quoted, path))
+
+
+@functools.lru_cache(4096)
+def _quoted(name: str) -> str:
+    return quote_from_bytes(os.fsencode(name))
 
 
 def shown(path: Path) -> str:

@@ -80,6 +80,7 @@ class Reservation:
 
     def __init__(self, quotas: Quotas, volume: Volume, policy: RootPolicy) -> None:
         self._quotas, self._volume, self._policy = quotas, volume, policy
+        self._count = quotas._count(volume)
         self.bytes = 0
         self.files = 0
         self._is_finishing = False
@@ -106,8 +107,7 @@ class Reservation:
     def finishing(self) -> None:
         """The write is about to be seen by those who count, and still reserved: they wait for the end."""
         if not self._is_finishing:
-            self._is_finishing = True
-            self._quotas._finishing(self._volume)
+            self._quotas._finishing(self)
 
     def use(self, bytes: int, files: int) -> None:
         """A part of the write has happened: so much of this is no longer reserved but held."""
@@ -115,8 +115,7 @@ class Reservation:
 
     def settle(self, bytes: int, files: int) -> None:
         """The write has happened, and changed what the volume holds by so much; either may be negative."""
-        self._quotas._use(self, self.bytes, self.files, bytes, files)
-        self.release()
+        self._quotas._use(self, self.bytes, self.files, bytes, files, ends=True)
 
     def release(self) -> None:
         """Give it back; nothing if that was done."""
@@ -169,6 +168,25 @@ class Quotas:
         reservation.fit(bytes, files)
         return reservation
 
+    def reserve_new(self, volume: Volume, policy: RootPolicy, bytes: int) -> Reservation | None:
+        """Room for one file more, whose write is `Reservation.finishing` already.
+
+        Returns
+        -------
+        Reservation, optional
+            None: it does not fit by the count that there is. Whoever insists takes `reserve`.
+        """
+        reservation = Reservation(self, volume, policy)
+        family = self._limited_together(volume, policy)
+        self._count_all(family, reservation, anew=False)
+        with self._changed:
+            if self._refusal(volume, policy, family, bytes, 1) is not None:
+                return None
+            self._take(reservation, bytes, 1)
+            reservation._is_finishing = True
+            reservation._count.finishing += 1
+        return reservation
+
     @contextlib.contextmanager
     def changing(self, volume: Volume) -> Iterator[None]:
         """A door changes a volume, and says how by `changed` before this ends: who counts meanwhile sees the one
@@ -185,7 +203,7 @@ class Quotas:
     def changed(self, volume: Volume, bytes: int, files: int) -> None:
         """A door has changed what a volume holds by so much."""
         with self._changed:
-            self._held(volume, bytes, files)
+            self._held(self._count(volume), bytes, files)
 
     def unclear(self, volume: Volume) -> None:
         """A door has changed a volume, and nobody knows by how much."""
@@ -240,30 +258,39 @@ class Quotas:
 
     # --
 
-    def _held(self, volume: Volume, bytes: int, files: int) -> None:
-        count = self._count(volume)
+    def _held(self, count: _Count, bytes: int, files: int) -> None:
         count.used = Usage(max(count.used.bytes + bytes, 0), max(count.used.files + files, 0))
         count.grown_bytes += max(bytes, 0)
         count.grown_files += max(files, 0)
         count.writes += 1
         self._changed.notify_all()
 
-    def _use(self, reservation: Reservation, less_bytes: int, less_files: int, bytes: int, files: int) -> None:
+    def _use(
+        self, reservation: Reservation, less_bytes: int, less_files: int, bytes: int, files: int, *, ends: bool = False
+    ) -> None:
         with self._changed:
             self._take(reservation, reservation.bytes - less_bytes, reservation.files - less_files)
-            self._held(reservation._volume, bytes, files)
+            if ends:
+                self._ended(reservation)
+            self._held(reservation._count, bytes, files)
 
     def _shrink(self, reservation: Reservation, bytes: int, files: int, *, ends: bool = False) -> None:
         with self._changed:
             self._take(reservation, bytes, files)
-            if ends and reservation._is_finishing:
-                reservation._is_finishing = False
-                self._count(reservation._volume).finishing -= 1
+            if ends:
+                self._ended(reservation)
             self._changed.notify_all()
+
+    @staticmethod
+    def _ended(reservation: Reservation) -> None:
+        """With the lock held."""
+        if reservation._is_finishing:
+            reservation._is_finishing = False
+            reservation._count.finishing -= 1
 
     def _take(self, reservation: Reservation, bytes: int, files: int) -> None:
         """With the lock held."""
-        count = self._count(reservation._volume)
+        count = reservation._count
         count.taken_bytes += bytes - reservation.bytes
         count.taken_files += files - reservation.files
         reservation.bytes, reservation.files = bytes, files
@@ -275,9 +302,10 @@ class Quotas:
     def _is_old(self, count: _Count) -> bool:
         return time.monotonic() - count.began > max(self._seconds, 20 * count.took)
 
-    def _finishing(self, volume: Volume) -> None:
+    def _finishing(self, reservation: Reservation) -> None:
         with self._changed:
-            self._count(volume).finishing += 1
+            reservation._is_finishing = True
+            reservation._count.finishing += 1
 
     def _resize(self, reservation: Reservation, bytes: int, files: int, insist: bool) -> None:
         volume, policy = reservation._volume, reservation._policy

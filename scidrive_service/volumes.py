@@ -14,6 +14,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Mapping
@@ -324,7 +325,9 @@ class Registry:
 def _is_there(path: pathlib.Path) -> bool:
     """Whether there is a directory. Raises UNAVAILABLE if that cannot be found out: it must not look removed."""
     try:
-        return path.is_dir()
+        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 (with each request, and half the time)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
         raise _silent(path, error) from error
 

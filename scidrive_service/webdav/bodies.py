@@ -74,6 +74,7 @@ class Body:
         self._left = length or 0
         self._began = False
         self._pace = Pace()
+        self._failure: OSError | None = None
         self.length = length
         self.is_complete = length == 0
 
@@ -87,6 +88,8 @@ class Body:
         TimeoutError
             It comes too slowly.
         """
+        if self._failure is not None:
+            raise self._failure
         filled = 0
         while filled < len(buffer) and not self.is_complete:
             if self._is_chunked and not self._left:
@@ -106,6 +109,18 @@ class Body:
         """At most `size` bytes, as WSGI has it; never more than `BUFFER` at once."""
         buffer = bytearray(BUFFER if size < 0 else min(size, BUFFER))
         return bytes(buffer[: self.readinto(memoryview(buffer))])
+
+    def fetch(self) -> None:
+        """Have all of a short body here, whose length is known; what goes wrong is raised when it is read."""
+        length = self._left
+        data = bytearray(length)
+        try:
+            self.readinto(memoryview(data))
+        except OSError as error:
+            self._failure = error
+            return
+        self._stream = io.BufferedReader(io.BytesIO(data), max(length, 1))  # type: ignore[arg-type]
+        self._left, self.is_complete = length, False
 
     def drop(self) -> None:
         """Read what is left and forget it, within limits; it may not be complete afterwards."""

@@ -7,7 +7,7 @@ length need little memory, and the kernel sends what is read.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import http
 import logging
 import threading
@@ -55,6 +55,8 @@ SAFE = [
 ]
 """Headers of every answer."""
 
+_STATUS = {int(status): f"{int(status)} {status.phrase}" for status in http.HTTPStatus}
+
 RETRY_AFTER = 2
 
 log = logging.getLogger("scidrive.webdav")
@@ -92,14 +94,14 @@ class Door:
         self._counting = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        end, started = contextlib.ExitStack(), time.monotonic()
+        end, started = _End(), time.monotonic()
         try:
             answer = self._answer(environ, end)
         except BaseException as error:
             end.close()
             answer = self._problem(error, environ)
         _note(environ, answer.status, time.monotonic() - started)
-        status = f"{answer.status} {http.HTTPStatus(answer.status).phrase}"
+        status = _STATUS[answer.status]
         headers = [*answer.headers, *SAFE]
         if isinstance(answer.body, bytes) and not any(name == "Content-Length" for name, _ in headers):
             headers.append(("Content-Length", str(len(answer.body))))
@@ -112,7 +114,7 @@ class Door:
             return answer.body
         return _Then(answer.body, end.close)
 
-    def _answer(self, environ: dict[str, Any], end: contextlib.ExitStack) -> Answer:
+    def _answer(self, environ: dict[str, Any], end: _End) -> Answer:
         method = environ["REQUEST_METHOD"]
         if method not in METHODS:
             raise Refused(405, "WebDAV has no such method.", ("Allow", ", ".join(METHODS)))
@@ -123,7 +125,8 @@ class Door:
         if person is None:
             text = "Sign in with your name and a token of yours as the password."
             raise Refused(401, text, ("WWW-Authenticate", CHALLENGE))
-        end.enter_context(self._turn(person.name))
+        self._begin(person.name)
+        end.function = functools.partial(self._end, person.name)
         request = Request(environ, person, address, self._places.find(person, path_of(address, self._prefix)))
         return self._dispatch(request)
 
@@ -147,21 +150,19 @@ class Door:
                 return Answer(200, headers=[*headers, ("Content-Length", "0")])
         return self._resources.answer(request)
 
-    @contextlib.contextmanager
-    def _turn(self, name: str) -> Iterator[None]:
+    def _begin(self, name: str) -> None:
         """Nobody takes all threads."""
         with self._counting:
             if self._busy[name] >= self._per_person:
                 text = f"You have {self._per_person} requests under way. Try again when some have ended."
                 raise Refused(503, text, ("Retry-After", str(RETRY_AFTER)))
             self._busy[name] += 1
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._busy[name] -= 1
-                if not self._busy[name]:
-                    del self._busy[name]
+
+    def _end(self, name: str) -> None:
+        with self._counting:
+            self._busy[name] -= 1
+            if not self._busy[name]:
+                del self._busy[name]
 
     # -- errors
 
@@ -208,6 +209,17 @@ def _note(environ: dict[str, Any], status: int, seconds: float) -> None:
         address = ascii(environ["REQUEST_URI"].partition("?")[0])[1:-1]
         where = f"{environ['REQUEST_METHOD']} {address} ({environ['REMOTE_ADDR']})"
         log.log(level, "%d %s %.2fms", status, where, seconds * 1000)
+
+
+class _End:
+    """What is to be done, once, when the request has ended."""
+
+    function: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        function, self.function = self.function, None
+        if function is not None:
+            function()
 
 
 class _Then:

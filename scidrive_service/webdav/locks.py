@@ -5,11 +5,10 @@ A lock keeps other WebDAV clients from writing; containers, the page and the RES
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 from xml.etree import ElementTree
 
@@ -151,13 +150,12 @@ class Locks:
         self.require(request, place.parent)
         self.require(request, place, deep=deep)
 
-    @contextlib.contextmanager
-    def writing(self, request: Request, place: Place) -> Iterator[None]:
+    def writing(self, request: Request, place: Place) -> AbstractContextManager[None]:
         """Nobody else gets a lock while a body comes in."""
-        with self.manager.write_transaction(
+        made: AbstractContextManager[None] = self.manager.write_transaction(
             url=place.key, token_list=self.tokens(request), principal=request.person.name
-        ):
-            yield
+        )
+        return made
 
     def forget(self, place: Place) -> None:
         """What was locked is gone, and so are its locks."""

@@ -160,10 +160,15 @@ def path_of(address: str, prefix: str) -> Path:
     """
     raw = address.encode("latin-1")
     names = [name for name in raw.split(b"/") if name]
-    start = [name.encode() for name in prefix.split("/") if name]
+    start = _names(prefix)
     if names[: len(start)] != start:
         raise FileError("There is nothing at this address.", Kind.MISSING)
     return parse(os.fsdecode(unquote_to_bytes(b"/".join(names[len(start) :]))))
+
+
+@functools.lru_cache(16)
+def _names(prefix: str) -> list[bytes]:
+    return [name.encode() for name in prefix.split("/") if name]
 
 
 def destination(request: Request, prefix: str, hosts: Iterable[str]) -> Path:

@@ -7,6 +7,7 @@ import re
 
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.handlers import conditions, content
+from scidrive_service.open_volume import OpenVolume
 from scidrive_service.tree import DatedWriter, Entry, Writer
 from scidrive_service.webdav.access import Refused
 from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
@@ -15,6 +16,9 @@ from scidrive_service.webdav.places import Place
 from scidrive_service.webdav.requests import Answer, Request
 
 _SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
+
+SMALL = 64 * 1024
+"""Bytes of a file that is kept until it is whole, and then written in one go."""
 
 _LATEST = 9e9
 """In the year 2255: nanoseconds since 1970 fit into 64 bits."""
@@ -92,6 +96,27 @@ def put(request: Request, locks: Locks) -> Answer:
         if demand is not None:
             demand(before)
     modified = _modified(request)
+    with locks.writing(request, place):
+        try:
+            entry, is_new = _store(request, place.volume, demand, modified)
+        except FileError as error:
+            raise _of_place(place, error) from error
+    headers = [*_validators(entry), ("Content-Length", "0")]
+    if modified is not None:
+        headers.append(("X-OC-MTime", "accepted"))
+    return Answer(201 if is_new else 204, headers=headers)
+
+
+def _store(
+    request: Request, volume: OpenVolume, demand: conditions.Check | None, modified: float | None
+) -> tuple[Entry, bool]:
+    """Write the file; whether it is new."""
+    body, path, data = request.body, request.place.inner, b""
+    if demand is None and body.length is not None and body.length <= SMALL:
+        data = body.read(body.length)
+        entry = volume.write_new(path, data, modified)
+        if entry is not None:
+            return entry, True
     there: list[Entry | None] = []
 
     def check(entry: Entry | None) -> None:
@@ -99,23 +124,17 @@ def put(request: Request, locks: Locks) -> Answer:
         if demand is not None:
             demand(entry)
 
-    with locks.writing(request, place):
-        try:
-            writer = place.volume.create(place.inner, parents=False, check=check, size=request.body.length)
-        except FileError as error:
-            raise _of_place(place, error) from error
-        try:
-            _copy(request.body, writer)
-            if modified is not None and isinstance(writer, DatedWriter):
-                writer.modified = modified
-            entry = writer.commit()
-        except BaseException:
-            writer.abort()
-            raise
-    headers = [*_validators(entry), ("Content-Length", "0")]
-    if modified is not None:
-        headers.append(("X-OC-MTime", "accepted"))
-    return Answer(204 if any(there) else 201, headers=headers)
+    writer = volume.create(path, parents=False, check=check, size=body.length)
+    try:
+        if data:
+            writer.write(data)
+        _copy(body, writer)
+        if modified is not None and isinstance(writer, DatedWriter):
+            writer.modified = modified
+        return writer.commit(), not any(there)
+    except BaseException:
+        writer.abort()
+        raise
 
 
 def _modified(request: Request) -> float | None:
