@@ -8,6 +8,8 @@ Ours checks a token with each request, hashes what comes in, and counts quotas; 
 
 - *large*: one file up and down on one connection; the client lets the kernel send it, and drops what it gets.
 - *small*: many files of 4 KiB up and down, on several connections at a time, in one folder.
+- *small as one archive*: as many such files in one request, as a tar archive. Ours only; they have no goal of their
+  own, and are compared with nginx's files one by one.
 
 The client is the same for all, in one process; requests are written out before the clock starts. Sides take turns, and
 the order changes with each round; what is in the page cache is written to the disk between two turns. A first round
@@ -23,12 +25,16 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import io
 import os
 import random
 import shutil
 import statistics
 import subprocess
+import tarfile
 import tempfile
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +49,7 @@ from tests.support import free_port, wait_until
 
 NGINX, DAV, REST, WSGIDAV = "nginx", "ours, WebDAV", "ours, REST", "wsgidav"
 LARGE_UP, LARGE_DOWN, SMALL_UP, SMALL_DOWN = "large up", "large down", "small up", "small down"
+ARCHIVE_UP, ARCHIVE_DOWN = "small as one archive, up", "small as one archive, down"
 GOALS = {LARGE_UP: 0.8, LARGE_DOWN: 0.8, SMALL_UP: 0.5, SMALL_DOWN: 0.5}
 MEMORY_GOAL = 150
 PERSON = "ada"
@@ -68,8 +75,8 @@ class Side:
     path: str
     headers: dict[str, str]
     process: psutil.Process
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GOALS})
-    processor: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GOALS})
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    processor: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def used(self) -> float:
         """Seconds of processor time that the server has taken so far."""
@@ -107,12 +114,15 @@ class Bench:
         put, get = self._request(side, "PUT", path, size), self._request(side, "GET", path)
         many = functools.partial(scidrive_client.many, self._address, connections=self._connections)
         taken: dict[str, tuple[float, float]] = {}
-        for name, work in {
+        works: dict[str, Callable[[], float]] = {
             LARGE_UP: lambda: scidrive_client.upload(self._address, put, large),
             LARGE_DOWN: lambda: scidrive_client.download(self._address, get, size, digest=digest),
             SMALL_UP: lambda: many(puts),
             SMALL_DOWN: lambda: many(gets, body=SMALL),
-        }.items():
+        }
+        if side.name == REST:
+            works |= self._as_archive(side, files)
+        for name, work in works.items():
             os.sync()
             before = side.used()
             seconds = work()
@@ -120,6 +130,21 @@ class Bench:
         # Small ones stay: ext4 looks long for a new file's place where many were removed just now.
         many([self._request(side, "DELETE", path.replace("/api/file/", "/api/data/"))])
         return taken
+
+    def _as_archive(self, side: Side, files: int) -> dict[str, Callable[[], float]]:
+        """As many small files in one request."""
+        packed = self._home / "archive.tar"
+        with tarfile.open(packed, "w") as archive:
+            for number in range(files):
+                info = tarfile.TarInfo(f"small{number}")
+                info.size = SMALL
+                archive.addfile(info, io.BytesIO(b"x" * SMALL))
+        path = f"{side.path.replace('/fileservice/api/file/', '/api/archive/')}/archive{self._number}"
+        put, get = self._request(side, "PUT", path, packed.stat().st_size), self._request(side, "GET", path)
+        return {
+            ARCHIVE_UP: lambda: scidrive_client.upload(self._address, put, packed),
+            ARCHIVE_DOWN: lambda: scidrive_client.many(self._address, [get], connections=1),
+        }
 
     def _request(self, side: Side, method: str, path: str, length: int | None = None) -> bytes:
         headers = {"Host": f"{self._address[0]}:{self._address[1]}", **side.headers}
@@ -172,16 +197,21 @@ def _behind_the_proxy(platform: DrivePlatform, home: Path) -> Any:
 def _report(sides: list[Side], size: int, files: int) -> None:
     medians = {side.name: {name: statistics.median(taken) for name, taken in side.seconds.items()} for side in sides}
     amounts = {what: (size / 1e6, "MB") if what in {LARGE_UP, LARGE_DOWN} else (files, "files") for what in GOALS}
-    rates = {
-        name: {what: amounts[what][0] / seconds for what, seconds in taken.items()} for name, taken in medians.items()
-    }
+    rates = {name: {what: amounts[what][0] / taken[what] for what in GOALS} for name, taken in medians.items()}
     _table({what: f"{what}, {amounts[what][1]}/s" for what in GOALS}, rates, "{:.0f}")
     work = {
-        side.name: {what: statistics.median(taken) / amounts[what][0] * 1000 for what, taken in side.processor.items()}
+        side.name: {what: statistics.median(side.processor[what]) / amounts[what][0] * 1000 for what in GOALS}
         for side in sides
     }
     _table({what: f"{what}, ms per {amounts[what][1].removesuffix('s')}" for what in GOALS}, work, "{:.2f}")
-    print("The first table is by the clock, the second the server's processor time. In parentheses: times nginx.\n")
+    processor = next(side.processor for side in sides if side.name == REST)
+    for what, beside in {ARCHIVE_UP: SMALL_UP, ARCHIVE_DOWN: SMALL_DOWN}.items():
+        used, least = statistics.median(processor[what]), medians[NGINX][beside]
+        print(
+            f"{what}: {files / medians[REST][what]:.0f} files/s, {least / medians[REST][what]:.2f} times nginx one by "
+            f"one; {used / files * 1000:.3f} ms of processor time per file"
+        )
+    print("\nThe first table is by the clock, the second the server's processor time. In parentheses: times nginx.\n")
     for what, goal in GOALS.items():
         for name in (DAV, REST):
             ratio = medians[NGINX][what] / medians[name][what]

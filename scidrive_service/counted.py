@@ -13,7 +13,7 @@ from scidrive_service.models import Volume
 from scidrive_service.paths import Path
 from scidrive_service.policy import RootPolicy
 from scidrive_service.quota import Quotas, Reservation
-from scidrive_service.tree import DatedWriter, Entry, Tree, Usage, Writer
+from scidrive_service.tree import Data, DatedWriter, Entry, Tree, Usage, Writer
 
 Check = Callable[[Entry | None], None]
 
@@ -131,7 +131,7 @@ def missing_folders(tree: Tree, path: Path) -> list[Path]:
     return [path[:end] for end in range(1, len(path) + 1)]
 
 
-def write_new(tree: Tree, account: Account, path: Path, data: bytes, modified: float | None) -> Entry | None:
+def write_new(tree: Tree, account: Account, path: Path, data: Data, modified: float | None) -> Entry | None:
     """A small file that is not there yet, in one go, where the storage can do that.
 
     Returns
@@ -139,7 +139,7 @@ def write_new(tree: Tree, account: Account, path: Path, data: bytes, modified: f
     Entry, optional
         None: nothing was done, and it is for a `CountedWriter`, which also says why, if it cannot be.
     """
-    write: Callable[[Path, bytes, float | None], Entry | None] | None = getattr(tree, "write_new", None)
+    write: Callable[[Path, Data, float | None], Entry | None] | None = getattr(tree, "write_new", None)
     reservation = account.reserve_new(len(data)) if write is not None else None
     if write is None or reservation is None:
         return None

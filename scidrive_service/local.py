@@ -11,7 +11,7 @@ from scidrive_service.errors import FileError, Kind
 from scidrive_service.local_errors import told
 from scidrive_service.local_place import Descriptor, Place, check, entry, is_hidden, names, needs_name
 from scidrive_service.paths import Path, shown
-from scidrive_service.tree import Entry, Reader, Usage, Writer
+from scidrive_service.tree import Data, Entry, Reader, Usage, Writer
 
 
 class LocalReader:
@@ -117,7 +117,7 @@ class LocalTree:
         self._may_write(path)
         return local_write.LocalWriter(self._place, path, overwrite=overwrite, parents=parents, check=check)
 
-    def write_new(self, path: Path, data: bytes | memoryview, modified: float | None = None) -> Entry | None:
+    def write_new(self, path: Path, data: Data, modified: float | None = None) -> Entry | None:
         """A small new file in one go; None: that cannot be, and `create` is needed. See `local_write.write_new`."""
         self._may_write(path)
         return local_write.write_new(self._place, path, data, modified)

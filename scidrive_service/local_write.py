@@ -14,7 +14,7 @@ from scidrive_service.local_errors import meaning, told
 from scidrive_service.local_place import Descriptor, Place, entry, hidden_name, locked, tagged
 from scidrive_service.local_remove import discard
 from scidrive_service.paths import Path, shown
-from scidrive_service.tree import Entry
+from scidrive_service.tree import Data, Entry
 
 Check = Callable[[Entry | None], None]
 
@@ -138,7 +138,7 @@ class LocalWriter:
                 discard(self._place.root, hidden)
 
 
-def write_new(place: Place, path: Path, data: bytes | memoryview, modified: float | None) -> Entry | None:
+def write_new(place: Place, path: Path, data: Data, modified: float | None) -> Entry | None:
     """A small file that is not there yet, in a folder that is: with the fewest calls of the system.
 
     Parameters
@@ -173,9 +173,7 @@ def write_new(place: Place, path: Path, data: bytes | memoryview, modified: floa
             os.close(folder)
 
 
-def _write_new(
-    file: int, folder: int, name: bytes, path: Path, data: bytes | memoryview, modified: float | None
-) -> Entry:
+def _write_new(file: int, folder: int, name: bytes, path: Path, data: Data, modified: float | None) -> Entry:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]

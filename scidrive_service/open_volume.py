@@ -11,7 +11,7 @@ from scidrive_service.counted import Account, CountedWriter, NewFolders, held, h
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.paths import Path, shown
 from scidrive_service.store import Store
-from scidrive_service.tree import Entry, Reader, Tree, Usage, Writer
+from scidrive_service.tree import Data, Entry, Reader, Tree, Usage, Writer
 
 
 class OpenVolume:
@@ -148,7 +148,7 @@ class OpenVolume:
         self._below(path)
         return CountedWriter(self.tree, account, path, overwrite=overwrite, parents=parents, check=check, size=size)
 
-    def write_new(self, path: Path, data: bytes, modified: float | None = None) -> Entry | None:
+    def write_new(self, path: Path, data: Data, modified: float | None = None) -> Entry | None:
         """A small file that is not there yet, whole, in a folder that is there; None: `create` is needed."""
         account = self._writing(Action.WRITE)
         self._below(path)

@@ -107,6 +107,11 @@ CONTENT = {
     "description": "The file. Digests in Content-MD5, Digest, Content-Digest or Repr-Digest are checked.",
     "content": {"application/octet-stream": {}},
 }
+TAR = {
+    "required": True,
+    "description": "The archive. If not all of it could be made, the error tells what was, as the answer does.",
+    "content": {"application/x-tar": {}, "application/gzip": {}},
+}
 ETAG = {"ETag": _header("Of the content.")}
 FILE_HEADERS = {
     **ETAG,
@@ -281,6 +286,20 @@ def _fileservice() -> dict[str, Any]:
                 _parameter("If-Match", "header", "Only if it replaces this one."),
                 _parameter("If-None-Match", "header", "`*`: only if there is none."),
                 body=CONTENT,
+            ),
+        },
+        "/api/archive/{path}": {
+            "get": _operation(
+                "Download a folder with all that is in it, as a tar archive.",
+                {"200": {"description": "The archive.", "content": {"application/x-tar": {}}}},
+                path,
+            ),
+            "put": _operation(
+                "Upload many files at once, as a tar archive, plain or in gzip. Each is made as if it came by itself.",
+                {"200": _answer("All are there.", "Unpacked")},
+                path,
+                _parameter("overwrite", "query", "False: none may replace another file.", FLAG),
+                body=TAR,
             ),
         },
         "/fileservice/api/folder/{path}": {"put": _operation("Make a folder.", DONE, path, exists)},

@@ -35,6 +35,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "status",
         "name",
     ),
+    "Unpacked": _object(
+        {
+            "status": {"const": "success"},
+            "files": COUNT,
+            "folders": COUNT,
+            "bytes": COUNT,
+            "failed": _list(_object({"path": TEXT, "error": TEXT, "status": COUNT})),
+            "last": TEXT,
+            "isComplete": BOOLEAN,
+        }
+    ),
     "FileService": _object({"identifier": TEXT, "name": TEXT, "description": TEXT, "apiEndpoint": TEXT}),
     "Volumes": _object(
         {

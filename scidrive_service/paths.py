@@ -22,7 +22,7 @@ LONGEST_NAME = 255
 LONGEST_PATH = 4000
 """Bytes of a path, a little less than the kernel's PATH_MAX."""
 
-_PLAIN = re.compile(r"(/*[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254})+/*")
+_PLAIN = re.compile(r"/*[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}(/+[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254})*/*")
 """Nearly all paths: no name in them needs to be looked at by itself."""
 
 HIDDEN = ".~sciserver-"

@@ -46,6 +46,9 @@ class Entry:
         return self.path[-1] if self.path else ""
 
 
+Data = bytes | bytearray | memoryview
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a tree takes: bytes and number of files; folders, links and the like are files of no bytes."""

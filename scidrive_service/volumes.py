@@ -325,7 +325,7 @@ class Registry:
 def _is_there(path: pathlib.Path) -> bool:
     """Whether there is a directory. Raises UNAVAILABLE if that cannot be found out: it must not look removed."""
     try:
-        return stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 (with each request, and half the time)
+        return stat.S_ISDIR(os.stat(path).st_mode)  # with each request, and a Path takes twice the time
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:

@@ -1,16 +1,18 @@
-"""Folders as ZIP archives, made while they are sent: of any size, at constant memory."""
+"""Folders as archives, made while they are sent: of any size, at constant memory."""
 
 from __future__ import annotations
 
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.handlers import content
 from scidrive_service.handlers.base import Handler
 from scidrive_service.paths import Path
-from scidrive_service.tree import Tree
+from scidrive_service.tree import Reader, Tree
 from sciserver_common.requests import MEBIBYTE
 
 PIECE = MEBIBYTE // 4
@@ -36,8 +38,8 @@ class _Sink:
         return data
 
 
-def pieces(tree: Tree, path: Path) -> Iterator[bytes]:
-    """The archive. What cannot be read is left out: links out of the volume, pipes, what was just removed."""
+def zipped(tree: Tree, path: Path) -> Iterator[bytes]:
+    """A ZIP archive. What cannot be read is left out: links out of the volume, pipes, what was just removed."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
         for entry in tree.walk(path):
@@ -75,7 +77,59 @@ def _date(seconds: float) -> tuple[int, int, int, int, int, int]:
     return date if _FIRST[0] <= date[0] <= 2107 else _FIRST
 
 
-async def send(handler: Handler, place: Callable[[], tuple[Tree, Path]], name: Path) -> None:
+def tarred(tree: Tree, path: Path) -> Iterator[bytes]:
+    """A tar archive (pax). What cannot be read is left out, as of ZIP archives.
+
+    Raises
+    ------
+    FileError
+        UNAVAILABLE: a file became shorter while it was read, so that the archive cannot go on.
+    """
+    ready = bytearray()
+    for entry in tree.walk(path):
+        info = tarfile.TarInfo("/".join(entry.path[len(path) :]))
+        info.mtime, info.mode = int(entry.modified), 0o644
+        if entry.is_folder:
+            info.type, info.mode = tarfile.DIRTYPE, 0o755
+            ready += info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        elif entry.is_safe:
+            try:
+                reader = tree.open(entry.path)
+            except FileError:
+                continue
+            try:
+                info.size = reader.entry.size
+                ready += info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+                for data in _content(reader):
+                    ready += data
+                    if len(ready) >= PIECE:
+                        yield bytes(ready)
+                        ready.clear()
+                ready += bytes(-info.size % tarfile.BLOCKSIZE)
+            finally:
+                reader.close()
+        if len(ready) >= PIECE:
+            yield bytes(ready)
+            ready.clear()
+    yield bytes(ready) + bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _content(reader: Reader) -> Iterator[bytes]:
+    offset, size = 0, reader.entry.size
+    while offset < size:
+        data = reader.read(offset, min(PIECE, size - offset))
+        if not data:
+            raise FileError("A file became shorter while it was read.", Kind.UNAVAILABLE)
+        offset += len(data)
+        yield data
+
+
+KINDS = {"zip": (zipped, "application/zip"), "tar": (tarred, "application/x-tar")}
+
+
+async def send(
+    handler: Handler, place: Callable[[], tuple[Tree, Path]], name: Path, kind: Literal["zip", "tar"] = "zip"
+) -> None:
     """Answer with a folder's archive.
 
     Parameters
@@ -94,14 +148,15 @@ async def send(handler: Handler, place: Callable[[], tuple[Tree, Path]], name: P
     def begin() -> Iterator[bytes]:
         tree, path = place()
         if not tree.stat(path).is_folder:
-            raise FileError("It is a file, not a folder: get it without format=zip.", Kind.NOT_A_FOLDER)
+            raise FileError("It is a file, not a folder: get it by itself, not as an archive.", Kind.NOT_A_FOLDER)
         return pieces(tree, path)
 
+    pieces, media_type = KINDS[kind]
     archive = await handler.run(begin)
     for header, value in content.HEADERS.items():
         handler.set_header(header, value)
-    handler.set_header("Content-Type", "application/zip")
-    handler.set_header("Content-Disposition", content.disposition(f"{name[-1] if name else 'files'}.zip"))
+    handler.set_header("Content-Type", media_type)
+    handler.set_header("Content-Disposition", content.disposition(f"{name[-1] if name else 'files'}.{kind}"))
     if handler.request.method == "HEAD":
         # How long it will be nobody knows.
         await handler.flush()

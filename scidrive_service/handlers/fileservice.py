@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from scidrive_service.errors import FileError, Kind
-from scidrive_service.files import Action, Person
+from scidrive_service.files import Action, OpenVolume, Person
 from scidrive_service.handlers import archives, conditions
 from scidrive_service.handlers.base import Handler
 from scidrive_service.handlers.downloads import Download
@@ -61,11 +61,20 @@ class File(Download, Receiver):
         self.set_header("ETag", conditions.entity_tag(entry))
         self.answer({"status": "success", "path": "/".join(self.path(path)), **described(entry)})
 
+    def write_new(self, data: bytearray) -> Entry | None:
+        if conditions.of_write(self.request.headers) is not None:
+            return None
+        volume, path = self._target()
+        return volume.write_new(path, data)
+
     def begin(self, size: int | None) -> Writer:
-        volume, path = self.files.service_path(self.person, self.path(self.path_kwargs["path"]), Action.WRITE)
+        volume, path = self._target()
         return volume.create(
             path, overwrite=self.flag("quiet", True), check=conditions.of_write(self.request.headers), size=size
         )
+
+    def _target(self) -> tuple[OpenVolume, Path]:
+        return self.files.service_path(self.person, self.path(self.path_kwargs["path"]), Action.WRITE)
 
 
 def described(entry: Entry) -> dict[str, Any]:

@@ -68,6 +68,16 @@ class Receiver(Handler):
         """
         raise NotImplementedError
 
+    def write_new(self, data: bytearray) -> Entry | None:
+        """Store a small file in one go, if it is not there yet; called in a thread.
+
+        Returns
+        -------
+        Entry, optional
+            None: nothing was done, and `begin` is asked.
+        """
+        return None
+
     async def prepared(self) -> None:
         await super().prepared()
         if not self._receiving:
@@ -177,6 +187,9 @@ class Receiver(Handler):
             self._release()
 
     def _store_whole(self) -> Entry:
+        entry = None if self._digests else self.write_new(self._buffer)
+        if entry is not None:
+            return entry
         self._writer = self._begin()
         return self._complete()
 

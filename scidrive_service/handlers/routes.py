@@ -6,7 +6,7 @@ import re
 
 from tornado import web
 
-from scidrive_service.handlers import dropbox, fileservice, media, own, public, resumable, volumes, vospace
+from scidrive_service.handlers import dropbox, fileservice, media, own, public, resumable, tars, volumes, vospace
 from scidrive_service.handlers.base import Handler
 
 ROUTES: list[tuple[str, type[Handler]]] = [
@@ -40,6 +40,7 @@ ROUTES: list[tuple[str, type[Handler]]] = [
     ("/fileservice/api/health", volumes.Health),
     # Ours
     ("/api/usage", volumes.Usage),
+    ("/api/archive/{path}", tars.Archive),
     ("/api/expiring", own.Expiring),
     ("/api/search", own.Search),
     ("/api/links", own.Links),

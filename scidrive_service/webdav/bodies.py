@@ -119,7 +119,7 @@ class Body:
         except OSError as error:
             self._failure = error
             return
-        self._stream = io.BufferedReader(io.BytesIO(data), max(length, 1))  # type: ignore[arg-type]
+        self._stream = io.BufferedReader(io.BytesIO(data), max(length, 1))
         self._left, self.is_complete = length, False
 
     def drop(self) -> None:

@@ -51,7 +51,7 @@ EXISTING = {
 }
 
 
-@schemathesis.serializer("application/offset+octet-stream")
+@schemathesis.serializer("application/offset+octet-stream", "application/x-tar", "application/gzip")
 def part(context: Any, value: Any) -> bytes:
     """Of an upload: any bytes."""
     return value if isinstance(value, bytes) else str(value).encode()
