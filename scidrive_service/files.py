@@ -20,6 +20,7 @@ from scidrive_service.errors import FileError, Kind
 from scidrive_service.links import Links
 from scidrive_service.models import Volume
 from scidrive_service.open_volume import OpenVolume
+from scidrive_service.opened import Opened
 from scidrive_service.paths import Path
 from scidrive_service.policy import DRIVE, RootPolicy
 from scidrive_service.projects import Projects, is_together
@@ -76,6 +77,7 @@ class Files:
         self.quotas = Quotas(lambda volume: self._trees.of(volume).usage(), self.registry.family, count_seconds)
         self._projects = Projects(store, deployment.id)
         self._links = Links(self.registry, store)
+        self._opened = Opened(self.registry, self._trees)
 
     def close(self) -> None:
         """Stop counting. The store stays open."""
@@ -96,8 +98,12 @@ class Files:
         FileError
             MISSING: there is none, or the person may not know of it. FORBIDDEN: they may not do that.
         """
-        known = self._known(person, root, owner, name)
-        opened = self._open(person, known)
+        self._links.seen(person)
+        opened = self._opened.find(person, root, owner, name)
+        if opened is None:
+            known = self._known(person, root, owner, name)
+            opened = self._open(person, known)
+            self._opened.keep(person, known, opened)
         opened.need(*actions)
         return opened
 
@@ -327,6 +333,7 @@ class Files:
     def _dropped(self, volume: Volume) -> None:
         self.quotas.forget(volume)
         self._trees.drop(volume)
+        self._opened.clear()
 
     # -- quotas
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from types import TracebackType
 
+from scidrive_service.counts import Count, refusal
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.models import Volume
 from scidrive_service.paths import Path
@@ -33,43 +32,6 @@ _LONG = 0.25
 
 _WALKS = 3
 """Walks through a volume for one count, if others write meanwhile."""
-
-
-@dataclass
-class _Count:
-    """What is known of one volume.
-
-    Attributes
-    ----------
-    used
-        At the last count, and what doors have done since.
-    taken_bytes, taken_files
-        Reserved by writes under way.
-    began, took
-        The last count: `time.monotonic`, and seconds.
-    is_rough
-        Something happened whose size nobody has measured.
-    grown_bytes, grown_files, writes
-        What was written while a count was going on: it may or may not have been seen.
-    """
-
-    used: Usage = field(default_factory=lambda: Usage(0, 0))
-    taken_bytes: int = 0
-    taken_files: int = 0
-    began: float = -math.inf
-    took: float = 0.0
-    is_rough: bool = False
-    is_queued: bool = False
-    grown_bytes: int = 0
-    grown_files: int = 0
-    writes: int = 0
-    finishing: int = 0
-    folders: dict[Path, bool] = field(default_factory=dict)
-    counting: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def is_known(self) -> bool:
-        return self.began != -math.inf
 
 
 class Reservation:
@@ -148,7 +110,7 @@ class Quotas:
         self, count: Callable[[Volume], Usage], siblings: Callable[[Volume], list[Volume]], seconds: float = 60.0
     ) -> None:
         self._walk, self._siblings, self._seconds = count, siblings, seconds
-        self._counts: dict[int, _Count] = {}
+        self._counts: dict[int, Count] = {}
         self._changed = threading.Condition()
         self._background = ThreadPoolExecutor(1, thread_name_prefix="scidrive-count")
 
@@ -178,9 +140,10 @@ class Quotas:
         """
         reservation = Reservation(self, volume, policy)
         family = self._limited_together(volume, policy)
-        self._count_all(family, reservation, anew=False)
+        if not all(self._is_fresh(self._count(member)) for member in family):
+            self._count_all(family, reservation, anew=False)
         with self._changed:
-            if self._refusal(volume, policy, family, bytes, 1) is not None:
+            if refusal(volume, policy, reservation._count, map(self._count, family), bytes, 1):
                 return None
             self._take(reservation, bytes, 1)
             reservation._is_finishing = True
@@ -241,7 +204,7 @@ class Quotas:
     def used(self, volume: Volume) -> Usage:
         """What a volume holds, by a count that is not old."""
         count = self._count(volume)
-        if not count.is_known or count.is_rough or self._is_old(count):
+        if not self._is_fresh(count):
             self._recount(volume, time.monotonic())
         with self._changed:
             return count.used
@@ -258,7 +221,7 @@ class Quotas:
 
     # --
 
-    def _held(self, count: _Count, bytes: int, files: int) -> None:
+    def _held(self, count: Count, bytes: int, files: int) -> None:
         count.used = Usage(max(count.used.bytes + bytes, 0), max(count.used.files + files, 0))
         count.grown_bytes += max(bytes, 0)
         count.grown_files += max(files, 0)
@@ -295,11 +258,14 @@ class Quotas:
         count.taken_files += files - reservation.files
         reservation.bytes, reservation.files = bytes, files
 
-    def _count(self, volume: Volume) -> _Count:
+    def _count(self, volume: Volume) -> Count:
         count = self._counts.get(volume.id)
-        return count if count is not None else self._counts.setdefault(volume.id, _Count())
+        return count if count is not None else self._counts.setdefault(volume.id, Count())
 
-    def _is_old(self, count: _Count) -> bool:
+    def _is_fresh(self, count: Count) -> bool:
+        return count.is_known and not count.is_rough and not self._is_old(count)
+
+    def _is_old(self, count: Count) -> bool:
         return time.monotonic() - count.began > max(self._seconds, 20 * count.took)
 
     def _finishing(self, reservation: Reservation) -> None:
@@ -316,7 +282,9 @@ class Quotas:
         while True:
             writes = self._count_all(family, reservation, anew=is_anew)
             with self._changed:
-                refused = self._refusal(volume, policy, family, more_bytes, more_files)
+                refused = refusal(
+                    volume, policy, self._count(volume), map(self._count, family), more_bytes, more_files
+                )
                 if refused is None:
                     self._take(reservation, bytes, files)
                     return
@@ -397,29 +365,3 @@ class Quotas:
                     count.began, count.took = began, time.monotonic() - began
                     count.is_rough = count.is_rough or is_disturbed
                     return
-
-    def _refusal(
-        self, volume: Volume, policy: RootPolicy, family: list[Volume], bytes: int, files: int
-    ) -> FileError | None:
-        if not family:
-            return None
-        counts = [self._count(member) for member in family]
-        own = self._count(volume)
-        all_bytes = sum(count.used.bytes + count.taken_bytes for count in counts)
-        all_files = sum(count.used.files + count.taken_files for count in counts)
-        own_bytes, own_files = own.used.bytes + own.taken_bytes, own.used.files + own.taken_files
-        together = f"All volumes of {volume.owner} in {policy.name}"
-        alone = f"The volume {policy.name}/{volume.name}" if volume.name else policy.name
-        for more, used, limit, unit, scope in (
-            (bytes, all_bytes, policy.user_bytes, "bytes", together),
-            (files, all_files, policy.user_files, "files", together),
-            (bytes, own_bytes, policy.volume_bytes, "bytes", alone),
-            (files, own_files, policy.volume_files, "files", alone),
-        ):
-            if more > 0 and limit and used + more > limit:
-                return FileError(
-                    f"{scope} may hold {limit:,} {unit}; {used:,} are taken, {more:,} more do not fit. Remove what "
-                    "is no longer needed, or ask the operators for more room.",
-                    Kind.FULL,
-                )
-        return None

@@ -119,6 +119,11 @@ class Registry:
                 self._known[key] = (time.monotonic() + self._seconds, known)
         return known
 
+    def believed(self, root: str, owner: str, name: str) -> Known | None:
+        """What `find` would say, if it need not ask the database, and the directory is there."""
+        until, known = self._known.get((root, owner, name), (0.0, None))
+        return known if until > time.monotonic() else None
+
     def family(self, volume: Volume) -> list[Volume]:
         """All volumes of the same owner and root volume that are there."""
         key = (volume.root, volume.owner)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import email.utils
 import functools
-import io
 import logging
-import re
 import select
 import socket
 import sys
@@ -15,11 +12,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HTTPConnection
 from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as _Server
 
-from scidrive_service.webdav.bodies import Body, FileBody
+from scidrive_service.webdav.bodies import FileBody
+from scidrive_service.webdav.exchange import SMALL, Exchange
+from scidrive_service.webdav.streams import make_file
 from scidrive_service.webdav.turns import Turns
 
 LONGEST_HEADERS = 64 * 1024
@@ -37,199 +36,24 @@ HEADER_SECONDS = 30.0
 LINGERING = 0.1
 """Seconds for which a thread waits for the next request of a client, if nobody else waits for the thread."""
 
-SMALL = 64 * 1024
-"""Bytes of a file that is sent with its headers (the proxy has half the work then), and of a body that is fetched
-before the work on it begins."""
-
 CONNECTIONS = 1000
 """That are kept open while they do nothing."""
 
 QUEUE = 1000
 """Requests that may wait for a thread; more are answered with 503."""
 
-_QUICK = (b"GET ", b"HEAD ", b"PUT ")
-"""What takes no time, if it is small and here."""
-
-_SIMPLE = re.compile(
-    rb"(GET|HEAD|PUT|PROPFIND|DELETE|MKCOL) (/[!\"$-~]*) HTTP/1\.1\r\n"
-    rb"((?:(?!(?i:Transfer-Encoding|Expect):)[A-Za-z][A-Za-z0-9-]*: ?[!-~][ -~]*\r\n)+)\r\n"
-)
-"""The head of a request without anything unusual; the third group has its fields."""
-
-_FIELD = re.compile(rb"([^:]+): ?([^\r]+)\r\n")
-
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 log = logging.getLogger("scidrive.webdav")
 
 
-class _Request(HTTPRequest):
-    """A request whose body never gets into memory as a whole."""
-
-    _simple: dict[bytes, bytes] | None = None
-
-    def parse_request(self) -> None:
-        head = self.conn.rfile.peek()
-        if not head.startswith(_QUICK) or b"\r\n\r\n" not in head:
-            self.conn.end_turn()
-        super().parse_request()
-
-    def read_request_line(self) -> bool:
-        head = _SIMPLE.match(self.conn.rfile.here())
-        fields = _FIELD.findall(head.group(3)) if head else []
-        headers = {_titled(name): value.rstrip() for name, value in fields}
-        if head is None or len(headers) != len(fields):
-            return bool(super().read_request_line())
-        # What nearly all clients send, in a fraction of the time. All else, and what is wrong, is cheroot's.
-        self.conn.rfile.read(head.end())
-        self.started_request = True
-        self.method, self.uri = head.group(1, 2)
-        self.path, _, self.qs = self.uri.partition(b"?")
-        self.request_protocol, self.response_protocol = b"HTTP/1.1", "HTTP/1.1"
-        self._simple = headers
-        return True
-
-    def header_reader(self, stream: Any, headers: dict[bytes, bytes]) -> None:
-        """Fill in the headers of the request; cheroot's has a class for this."""
-        if self._simple is None:
-            HTTPRequest.header_reader(stream, headers)
-        else:
-            headers.update(self._simple)
-
-    def read_request_headers(self) -> bool:
-        if not super().read_request_headers():
-            return False
-        length = self.inheaders.get(b"Content-Length")
-        # What proxies might understand differently would let one request hide another one.
-        if length is not None and (self.chunked_read or not re.fullmatch(rb"[0-9]{1,15}", length)):
-            self.simple_response("400 Bad Request", "The length of the body is not clear.")
-            self.close_connection = True
-            return False
-        return True
-
-    def respond(self) -> None:
-        self.conn.rfile.source.until = None
-        length = None if self.chunked_read else int(self.inheaders.get(b"Content-Length", 0))
-        self.rfile = self.body = Body(self.conn.rfile, length)
-        if length is None or length > SMALL:
-            self.conn.end_turn()
-        elif len(self.conn.rfile.here()) < length:
-            # Somebody else's turn, while the body comes.
-            self.conn.end_turn()
-            self.body.fetch()
-            self.conn.take_turn()
-        self.server.gateway(self).respond()
-        self.ensure_headers_sent()
-        if self.chunked_write:
-            self.conn.wfile.write(b"0\r\n\r\n")
-
-    def send_headers(self, first: bytes = b"") -> None:
-        """Send status and headers, and the first piece of the body with them: one packet for a small file."""
-        if not self.body.is_complete:
-            self.body.drop()
-            self.close_connection |= not self.body.is_complete
-        status: Any = self.status  # text until there is one, then bytes
-        names = {name.lower() for name, _ in self.outheaders}
-        if b"content-length" not in names and status[:3] not in {b"204", b"304"}:
-            if self.response_protocol == "HTTP/1.1" and self.method != b"HEAD":
-                self.chunked_write = True
-                self.outheaders.append((b"Transfer-Encoding", b"chunked"))
-            else:
-                self.close_connection = True
-        if not self.close_connection and not self.server.can_add_keepalive_connection:
-            self.close_connection = True
-        if self.close_connection:
-            self.outheaders.append((b"Connection", b"close"))
-        elif self.response_protocol != "HTTP/1.1":
-            self.outheaders.append((b"Connection", b"Keep-Alive"))
-        self.outheaders.append((b"Date", _date(int(time.time()))))
-        lines = [b"HTTP/1.1 " + status, *(name + b": " + value for name, value in self.outheaders), b"", b""]
-        head = b"\r\n".join(lines)
-        self.sent_headers = True
-        if first and self.chunked_write:
-            self.conn.socket.sendall(head)
-            self.write(first)
-        else:
-            self.conn.socket.sendall(head + first)
-
-
-@functools.lru_cache(256)
-def _titled(name: bytes) -> bytes:
-    return name.title()
-
-
-@functools.lru_cache(256)
-def _variable(name: bytes) -> str:
-    """Of WSGI's environment, for a header."""
-    variable = name.decode("latin-1").upper().replace("-", "_")
-    return variable if variable in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{variable}"
-
-
-@functools.lru_cache(1)
-def _date(second: int) -> bytes:
-    return email.utils.formatdate(second, usegmt=True).encode()
-
-
-class _Source(socket.SocketIO):
-    """A client's socket.
-
-    Attributes
-    ----------
-    is_quiet
-        Say at once that there is nothing.
-    until
-        When what is read now must be here, by `time.monotonic`; None: whenever it comes.
-    """
-
-    is_quiet = False
-    until: float | None = None
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self.is_quiet:
-            return None
-        if self.until is not None and time.monotonic() > self.until:
-            raise TimeoutError("timed out")
-        return super().readinto(buffer)
-
-
-class _Reader(io.BufferedReader):
-    """What comes from a client. cheroot's own is written in Python, and takes its time."""
-
-    def __init__(self, client: socket.socket) -> None:
-        self.source = _Source(client, "rb")
-        super().__init__(self.source, 16 * 1024)
-
-    def has_data(self) -> bool:
-        """Whether something of the next request is here already; cheroot asks as well."""
-        return bool(self.here())
-
-    def here(self) -> bytes:
-        """What is here already, without waiting for more."""
-        self.source.is_quiet = True
-        try:
-            return self.peek(1)
-        finally:
-            self.source.is_quiet = False
-
-
-class _Writer:
-    """What goes to a client, at once."""
-
-    def __init__(self, client: socket.socket) -> None:
-        self.write = client.sendall
-
-
-def _make_file(client: socket.socket, mode: str, size: int = 0) -> _Reader | _Writer:
-    return _Reader(client) if "r" in mode else _Writer(client)
-
-
 class _Connection(HTTPConnection):
-    RequestHandlerClass = _Request
+    RequestHandlerClass = Exchange
 
     def __init__(self, server: Any, client: socket.socket, makefile: Any = None) -> None:
         # The server's own time limit is the one for idle connections.
         client.settimeout(STALLED_SECONDS)
-        super().__init__(server, client, _make_file)
+        super().__init__(server, client, make_file)
         self._ready = select.poll()
         self._ready.register(client, select.POLLIN)
         self._turn: threading.Lock | None = None
@@ -409,3 +233,10 @@ class _HTTPServer(_Server):
             log.debug("A connection ended: %s", error)
         else:
             log.log(level, "%s", msg, exc_info=error)
+
+
+@functools.lru_cache(256)
+def _variable(name: bytes) -> str:
+    """Of WSGI's environment, for a header."""
+    variable = name.decode("latin-1").upper().replace("-", "_")
+    return variable if variable in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{variable}"
