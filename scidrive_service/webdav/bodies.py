@@ -5,12 +5,14 @@ cheroot's own readers take a whole chunk, or all that a refused request still ha
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from scidrive_service.tree import Reader
 
@@ -66,6 +68,11 @@ class Body:
     ----------
     length
         Bytes; None: in chunks (RFC 9112).
+
+    Attributes
+    ----------
+    waiting
+        To be entered, once, while it is waited for what has not come yet.
     """
 
     def __init__(self, stream: io.BufferedReader, length: int | None) -> None:
@@ -74,7 +81,7 @@ class Body:
         self._left = length or 0
         self._began = False
         self._pace = Pace()
-        self._failure: OSError | None = None
+        self.waiting: AbstractContextManager[None] | None = None
         self.length = length
         self.is_complete = length == 0
 
@@ -88,8 +95,11 @@ class Body:
         TimeoutError
             It comes too slowly.
         """
-        if self._failure is not None:
-            raise self._failure
+        waiting, self.waiting = self.waiting, None
+        with waiting or contextlib.nullcontext():
+            return self._fill(buffer)
+
+    def _fill(self, buffer: memoryview) -> int:
         filled = 0
         while filled < len(buffer) and not self.is_complete:
             if self._is_chunked and not self._left:
@@ -109,18 +119,6 @@ class Body:
         """At most `size` bytes, as WSGI has it; never more than `BUFFER` at once."""
         buffer = bytearray(BUFFER if size < 0 else min(size, BUFFER))
         return bytes(buffer[: self.readinto(memoryview(buffer))])
-
-    def fetch(self) -> None:
-        """Have all of a short body here, whose length is known; what goes wrong is raised when it is read."""
-        length = self._left
-        data = bytearray(length)
-        try:
-            self.readinto(memoryview(data))
-        except OSError as error:
-            self._failure = error
-            return
-        self._stream = io.BufferedReader(io.BytesIO(data), max(length, 1))
-        self._left, self.is_complete = length, False
 
     def drop(self) -> None:
         """Read what is left and forget it, within limits; it may not be complete afterwards."""

@@ -13,8 +13,8 @@ from cheroot.server import HTTPRequest
 from scidrive_service.webdav.bodies import Body
 
 SMALL = 64 * 1024
-"""Bytes of a file that is sent with its headers (the proxy has half the work then), and of a body that is fetched
-before the work on it begins."""
+"""Bytes of a file that is sent with its headers (the proxy has half the work then), and of a body that
+is soon here."""
 
 _QUICK = (b"GET ", b"HEAD ", b"PUT ")
 """What takes no time, if it is small and here."""
@@ -79,12 +79,9 @@ class Exchange(HTTPRequest):
         self.rfile = self.body = Body(self.conn.rfile, length)
         if length is None or length > SMALL:
             self.conn.end_turn()
-        elif len(self.conn.rfile.here()) < length:
+        elif self._is_quick and len(self.conn.rfile.here()) < length:
             # Somebody else's turn, while the body comes.
-            self.conn.end_turn()
-            self.body.fetch()
-            if self._is_quick:
-                self.conn.take_turn()
+            self.body.waiting = self.conn.pausing()
         self.server.gateway(self).respond()
         self.ensure_headers_sent()
         if self.chunked_write:

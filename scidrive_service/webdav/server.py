@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import select
@@ -9,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cheroot.server import HTTPConnection
@@ -69,15 +70,20 @@ class _Connection(HTTPConnection):
     def _answer(self) -> bool:
         """Answer the request that is coming; whether more may follow."""
         self.rfile.source.until = time.monotonic() + HEADER_SECONDS
-        self.take_turn()
+        self._turn = self.server.turns.take()
         try:
             return bool(super().communicate())
         finally:
             self.end_turn()
 
-    def take_turn(self) -> None:
-        """What follows is soon done."""
-        self._turn = self.server.turns.take()
+    @contextlib.contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Somebody else's turn, and then ours again."""
+        self.end_turn()
+        try:
+            yield
+        finally:
+            self._turn = self.server.turns.take()
 
     def end_turn(self) -> None:
         """What follows may take long. May be called twice."""

@@ -319,6 +319,12 @@ def test_too_many(volume: OpenVolume, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- over HTTP
 
 
+@pytest.fixture(scope="module")
+def tara(platform: DrivePlatform) -> Client:
+    """Somebody whom no other test uses."""
+    return platform.client("tara")
+
+
 def address(client: Client, path: str) -> str:
     return f"api/archive/Storage/{client.name}/persistent/{path}"
 
@@ -327,10 +333,10 @@ def send(client: Client, path: str, data: Any, **options: Any) -> requests.Respo
     return client.call("PUT", address(client, path), data=data, **options)
 
 
-def test_up_and_down(ada: Client) -> None:
+def test_up_and_down(tara: Client) -> None:
     contents = {f"d/f{number}": random.randbytes(number * 1000) for number in range(12)}
     contents["d/\u2603"] = random.randbytes(2_000_000)
-    answer = send(ada, "tars/up", tar(*contents.items()))
+    answer = send(tara, "tars/up", tar(*contents.items()))
     assert answer.status_code == 200, answer.text
     assert answer.json() == {
         "status": "success",
@@ -341,17 +347,17 @@ def test_up_and_down(ada: Client) -> None:
         "last": "d/\u2603",
         "isComplete": True,
     }
-    down = ada.call("GET", address(ada, "tars/up"))
+    down = tara.call("GET", address(tara, "tars/up"))
     assert down.headers["Content-Type"] == "application/x-tar"
     assert 'filename="up.tar"' in down.headers["Content-Disposition"]
     with tarfile.open(fileobj=io.BytesIO(down.content)) as archive:
         found = {info.name: archive.extractfile(info).read() for info in archive if info.isfile()}  # type: ignore[union-attr]
     assert found == contents
-    assert send(ada, "tars/again", down.content).json()["files"] == 13
+    assert send(tara, "tars/again", down.content).json()["files"] == 13
 
 
-def test_what_was_not_made_is_told_with_an_error(ada: Client) -> None:
-    answer = send(ada, "tars/part", tar(("/abs", b""), ("good", b"good"), ("../up", b"")))
+def test_what_was_not_made_is_told_with_an_error(tara: Client) -> None:
+    answer = send(tara, "tars/part", tar(("/abs", b""), ("good", b"good"), ("../up", b"")))
     assert answer.status_code == 409
     told = answer.json()
     assert (told["status"], told["files"], [failed["path"] for failed in told["failed"]]) == (
@@ -360,12 +366,12 @@ def test_what_was_not_made_is_told_with_an_error(ada: Client) -> None:
         ["/abs", "../up"],
     )
     assert "2 of 3" in told["error"]
-    again = send(ada, "tars/part", tar(("good", b"new")), params={"overwrite": "false"})
+    again = send(tara, "tars/part", tar(("good", b"new")), params={"overwrite": "false"})
     assert (again.status_code, again.json()["failed"][0]["status"]) == (409, 409)
-    assert ada.get("tars/part/good").content == b"good"
+    assert tara.get("tars/part/good").content == b"good"
 
 
-def test_a_large_one_in_gzip_is_streamed_at_constant_memory(ada: Client, platform: DrivePlatform) -> None:
+def test_a_large_one_in_gzip_is_streamed_at_constant_memory(tara: Client, platform: DrivePlatform) -> None:
     piece = random.randbytes(40_000)
     packed = gzip.compress(tar(*[(f"f{number}", piece) for number in range(1500)]), 1)
     before = platform.process.memory_info().rss
@@ -376,22 +382,22 @@ def test_a_large_one_in_gzip_is_streamed_at_constant_memory(ada: Client, platfor
             peak[0] = max(peak[0], platform.process.memory_info().rss)
             yield packed[start : start + (1 << 18)]
 
-    answer = send(ada, "tars/large", pieces())
+    answer = send(tara, "tars/large", pieces())
     assert answer.json()["files"] == 1500, answer.text
     assert peak[0] - before < 30 << 20
-    assert ada.call("DELETE", f"fileservice/api/data/Storage/{ada.name}/persistent/tars/large").ok
+    assert tara.call("DELETE", f"fileservice/api/data/Storage/{tara.name}/persistent/tars/large").ok
 
 
-def test_a_client_that_goes_leaves_whole_files_only(ada: Client, platform: DrivePlatform) -> None:
+def test_a_client_that_goes_leaves_whole_files_only(tara: Client, platform: DrivePlatform) -> None:
     data = tar(("whole", b"w" * 1_500_000), ("torn", b"t" * 3_000_000))
     with platform.connect() as client:
-        path = address(ada, "tars/gone")
-        client.sendall(platform.head("PUT", path, platform.token(ada.name), f"Content-Length: {len(data)}"))
+        path = address(tara, "tars/gone")
+        client.sendall(platform.head("PUT", path, platform.token(tara.name), f"Content-Length: {len(data)}"))
         client.sendall(data[:3_500_000])
-        wait_until(lambda: ada.get("tars/gone/whole").ok, what="the first file")
+        wait_until(lambda: tara.get("tars/gone/whole").ok, what="the first file")
         client.shutdown(socket.SHUT_RDWR)
     wait_until(lambda: _opened(platform.process) == 0, what="the file that was torn is closed")
-    assert ada.names("tars/gone") == {"whole": 1_500_000}
+    assert tara.names("tars/gone") == {"whole": 1_500_000}
 
 
 def _opened(process: psutil.Process) -> int:
@@ -404,15 +410,15 @@ def _opened(process: psutil.Process) -> int:
     )
 
 
-def test_who_may_not(ada: Client, bob: Client, platform: DrivePlatform) -> None:
-    path, data = address(ada, "tars/secret"), tar(("a", b"a"))
-    assert send(ada, "tars/secret", data).ok
+def test_who_may_not(tara: Client, bob: Client, platform: DrivePlatform) -> None:
+    path, data = address(tara, "tars/secret"), tar(("a", b"a"))
+    assert send(tara, "tars/secret", data).ok
     assert bob.call("PUT", path, data=data).status_code == 404
     assert bob.call("GET", path).status_code == 404
-    assert platform.client(ada.name, FILES_READ).call("PUT", path, data=data).status_code == 403
+    assert platform.client(tara.name, FILES_READ).call("PUT", path, data=data).status_code == 403
     assert Client(platform.url).call("PUT", path, data=data).status_code == 401
     assert Client(platform.url).call("GET", path).status_code == 401
-    assert ada.call("PUT", "api/archive/Survey/new", data=data).status_code == 403
+    assert tara.call("PUT", "api/archive/Survey/new", data=data).status_code == 403
     digest = {"Digest": "sha-256=" + "A" * 43 + "="}
-    assert send(ada, "tars/digest", data, headers=digest).status_code == 400
-    assert ada.call("GET", address(ada, "tars/secret/a")).status_code == 409
+    assert send(tara, "tars/digest", data, headers=digest).status_code == 400
+    assert tara.call("GET", address(tara, "tars/secret/a")).status_code == 409
