@@ -259,8 +259,7 @@ class SciDrive(ServiceApplication):
 
         def person_of(environ: dict[str, Any]) -> Person:
             model = access(environ)
-            is_admin = auth.check_scopes({ADMIN}, model)
-            return Person(model["name"], frozenset(model.get("groups") or ()), bool(is_admin))
+            return Person(model["name"], frozenset(model.get("groups") or ()), access.allows(model, ADMIN))
 
         door = webdav.Door(
             files,

@@ -53,6 +53,8 @@ class Access:
     def __init__(self, auth: ServiceAuth, loop: asyncio.AbstractEventLoop) -> None:
         self._auth = auth
         self._loop = loop
+        # The same scopes come with each request of a token, and the answer depends on nothing else.
+        self._allowed = functools.lru_cache(1024)(self._allow)
 
     def __call__(self, environ: dict[str, Any]) -> dict[str, Any]:
         """The hub's model of the token and its owner.
@@ -75,9 +77,16 @@ class Access:
         if model["kind"] != "user":
             raise Refused(403, "This needs the token of a person.")
         scope = FILES_READ if environ["REQUEST_METHOD"] in READING else FILES_WRITE
-        if not self._auth.check_scopes({scope}, model):
+        if not self.allows(model, scope):
             raise Refused(403, f"This needs a token with the scope {scope}.")
         return model
+
+    def allows(self, model: dict[str, Any], scope: str) -> bool:
+        """Whether a token may do this."""
+        return self._allowed(scope, tuple(model["scopes"]))
+
+    def _allow(self, scope: str, scopes: tuple[str, ...]) -> bool:
+        return bool(self._auth.check_scopes({scope}, {"scopes": scopes}))
 
     def _model(self, token: str) -> dict[str, Any] | None:
         # Nearly always known already: then there is no need to wait for the event loop.

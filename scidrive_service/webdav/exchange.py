@@ -93,8 +93,8 @@ class Exchange(HTTPRequest):
             self.body.drop()
             self.close_connection |= not self.body.is_complete
         status: Any = self.status  # text until there is one, then bytes
-        names = {name.lower() for name, _ in self.outheaders}
-        if b"content-length" not in names and status[:3] not in {b"204", b"304"}:
+        has_length = any(name == b"Content-Length" for name, _ in self.outheaders)
+        if not has_length and status[:3] not in {b"204", b"304"}:
             if self.response_protocol == "HTTP/1.1" and self.method != b"HEAD":
                 self.chunked_write = True
                 self.outheaders.append((b"Transfer-Encoding", b"chunked"))
