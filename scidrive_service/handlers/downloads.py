@@ -67,7 +67,7 @@ class Download(Handler):
             return reader, data
 
         is_head = self.request.method == "HEAD"
-        reader, data = await self.run(begin)
+        reader, data = await self.parts.run_quick(begin)
         entry = reader.entry
         try:
             if conditions.is_current(self.request.headers, entry):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from scidrive_service.files import Files
+from scidrive_service.turns import Turns
 from scidrive_service.uploads import Uploads
 from sciserver_common.deployment import Deployment
 from sciserver_common.requests import MEBIBYTE
@@ -84,11 +85,24 @@ class Parts:
         default_factory=lambda: ThreadPoolExecutor(LONG_ONES, thread_name_prefix="long")
     )
     _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    _quick: Turns = field(default_factory=Turns)
 
     async def run(self, function: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
         """Call a function that blocks, in a thread."""
         call = functools.partial(function, *arguments, **keywords)
         return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+    async def run_quick(self, function: Callable[[], _T]) -> _T:
+        """As `run`, for what is done at once if nothing is in its way: a small file."""
+
+        def alone() -> _T:
+            turn = self._quick.take()
+            try:
+                return function()
+            finally:
+                turn.release()
+
+        return await self.run(alone)
 
     async def run_long(self, name: str, function: Callable[[], _T]) -> _T:
         """As `run`, for what may take minutes: in one of few other threads, so that transfers do not wait for it.

@@ -179,7 +179,7 @@ class Receiver(Handler):
             if self._failure is not None:
                 raise self._failure
             if self._is_small:
-                return await self.run(self._store_whole)
+                return await self.parts.run_quick(self._store_whole)
             if self._pending is not None:
                 await self._pending
             return await self.run(self._complete)

@@ -19,6 +19,10 @@ from scidrive_service.tree import Reader
 BUFFER = 256 * 1024
 """Bytes that one request moves at once: enough that Python's share of a large transfer is small."""
 
+SMALL = 64 * 1024
+"""Bytes of a body that is soon here, and written in one go; and of a file that is sent with its headers: the proxy has
+half the work then."""
+
 LONGEST_LINE = 4096
 """Of a chunk's size and extensions, and of a trailer."""
 

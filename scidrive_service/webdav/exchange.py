@@ -10,11 +10,7 @@ from typing import Any
 
 from cheroot.server import HTTPRequest
 
-from scidrive_service.webdav.bodies import Body
-
-SMALL = 64 * 1024
-"""Bytes of a file that is sent with its headers (the proxy has half the work then), and of a body that
-is soon here."""
+from scidrive_service.webdav.bodies import SMALL, Body
 
 _QUICK = (b"GET ", b"HEAD ", b"PUT ")
 """What takes no time, if it is small and here."""

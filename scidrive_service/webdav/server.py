@@ -17,10 +17,10 @@ from cheroot.server import HTTPConnection
 from cheroot.wsgi import Gateway_10
 from cheroot.wsgi import Server as _Server
 
-from scidrive_service.webdav.bodies import FileBody
-from scidrive_service.webdav.exchange import SMALL, Exchange
+from scidrive_service.turns import Turns
+from scidrive_service.webdav.bodies import SMALL, FileBody
+from scidrive_service.webdav.exchange import Exchange
 from scidrive_service.webdav.streams import make_file
-from scidrive_service.webdav.turns import Turns
 
 LONGEST_HEADERS = 64 * 1024
 """Bytes of a request's line and headers."""

@@ -10,15 +10,12 @@ from scidrive_service.handlers import conditions, content
 from scidrive_service.open_volume import OpenVolume
 from scidrive_service.tree import DatedWriter, Entry, Writer
 from scidrive_service.webdav.access import Refused
-from scidrive_service.webdav.bodies import BUFFER, Body, FileBody
+from scidrive_service.webdav.bodies import BUFFER, SMALL, Body, FileBody
 from scidrive_service.webdav.locks import Locks
 from scidrive_service.webdav.places import Place
 from scidrive_service.webdav.requests import Answer, Request
 
 _SECONDS = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
-
-SMALL = 64 * 1024
-"""Bytes of a file that is kept until it is whole, and then written in one go."""
 
 _LATEST = 9e9
 """In the year 2255: nanoseconds since 1970 fit into 64 bits."""

@@ -17,8 +17,8 @@ import pytest
 from scidrive_service.access import Action
 from scidrive_service.errors import FileError, Kind
 from scidrive_service.files import Files, OpenVolume
+from scidrive_service.turns import Turns
 from scidrive_service.webdav import Door, Server
-from scidrive_service.webdav.turns import Turns
 from tests.scidrive import files_support
 from tests.scidrive.files_support import ADA, BOB, directory, get, mine, names, on_disk, put
 
