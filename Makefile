@@ -61,6 +61,7 @@ bench: $(VENV)/installed proxy/node_modules/.package-lock.json test-packages
 	$(BIN)/python -m benchmarks.casjobs
 	$(BIN)/python -m benchmarks.casjobs_particles
 	$(BIN)/python -m benchmarks.scidrive
+	$(BIN)/python -m benchmarks.notebook
 
 # Newest releases that setup.cfg admits; then run the tests, and commit.
 lock: $(VENV)/installed

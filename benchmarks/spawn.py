@@ -301,6 +301,20 @@ class Hub:
             request.cancel()
             await asyncio.gather(request, return_exceptions=True)
 
+    async def answers(self, user: str, path: str) -> bool:
+        """Whether the user's server has something at a path."""
+        async with self._http.get(f"/user/{user}/{path}", allow_redirects=False) as response:
+            return response.status != 404
+
+    async def processor_time(self) -> float:
+        """Seconds that the containers which run now have taken so far."""
+
+        def spent() -> float:
+            stats = (self._client.stats(each["Id"], stream=False, one_shot=True) for each in self._containers())
+            return sum(each["cpu_stats"]["cpu_usage"]["total_usage"] for each in stats) / 1e9
+
+        return await asyncio.to_thread(spent)
+
     async def start_all(self, users: Sequence[str]) -> Burst:
         """Start the servers of all `users` in the same moment, timed."""
         return Burst(list(await asyncio.gather(*map(self.start, users))))
@@ -592,13 +606,20 @@ def _command(image: str) -> list[str]:
     return commands.get(image) or ["jupyterhub-singleuser"]
 
 
-def _check_image(image: str) -> None:
+def check_image(image: str) -> None:
+    """Refuse an image that the engine has not.
+
+    Raises
+    ------
+    BenchmarkError
+        Says what to do.
+    """
     client = docker.APIClient(version="auto")
     try:
         client.inspect_image(image)
     except docker.errors.ImageNotFound as error:
         raise BenchmarkError(
-            f"The engine has no image {image}: run `sciserver image build python-astro`, or name one with --image."
+            f"The engine has no image {image}: run `sciserver image build {image.split(':')[0].split('/')[-1]}`."
         ) from error
     finally:
         client.close()
@@ -619,7 +640,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         image = arguments.image or _default_image()
-        _check_image(image)
+        check_image(image)
         figures = report(asyncio.run(_run(arguments, image)))
     except BenchmarkError as error:
         print(error, file=sys.stderr)

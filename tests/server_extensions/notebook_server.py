@@ -28,15 +28,17 @@ class NotebookServer:
         More of its command line.
     token
         For the service.
+    debug
+        It logs all that it can.
     """
 
-    def __init__(self, home: Path, extension: str, options: list[str], token: str) -> None:
+    def __init__(self, home: Path, extension: str, options: list[str], token: str, *, debug: bool = True) -> None:
         self.port = free_port()
         self.log = home / "jupyter.log"
         home.mkdir(parents=True, exist_ok=True)
         (home / "keystone.token").write_text(token)
         command = [
-            sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", "--debug",
+            sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", *(["--debug"] if debug else []),
             f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
             f"--ServerApp.root_dir={home}", f"--ServerApp.jpserver_extensions={extension}=True",
             f"--ServiceExtension.token_path={home / 'keystone.token'}", *options,

@@ -162,6 +162,8 @@ class Upstream:
         except (OSError, TimeoutError, iostream.StreamClosedError) as error:
             raise ServiceUnavailableError(f"{address.netloc} cannot be reached: {error or 'no answer'}.") from error
         stream.set_nodelay(True)
+        # Tornado reads 64 KiB at a time: a third more processor time for a large answer.
+        stream.read_chunk_size = PIECE
         _keep_alive(stream.socket)
         return stream
 
