@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 
 from casjobs_service.contexts import Contexts
 from sciserver_common.scopes import CASJOBS_WRITE, FILES_SHARE, FILES_WRITE
@@ -75,15 +75,24 @@ def services(platform: Platform) -> Iterator[Services]:
     person.stop()
 
 
+@pytest.fixture(scope="module")
+def signed_in(services: Services, platform: Platform, chromium: Browser) -> StorageState:
+    """Cookies of mira's browser."""
+    visitor = Visitor(chromium, platform.url, "mira")
+    visitor.sign_in()
+    visitor.wait_for_lab()
+    state = visitor.context.storage_state()
+    visitor.context.close()
+    return state
+
+
 @pytest.fixture
-def visitor(services: Services, visit: Callable[..., Visitor]) -> Iterator[Visitor]:
+def visitor(services: Services, signed_in: StorageState, visit: Callable[..., Visitor]) -> Iterator[Visitor]:
     """Mira, in JupyterLab as after the first start."""
     services.drop_all()
-    visitor = visit("mira")
+    visitor = visit("mira", storage_state=signed_in)
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.page.goto("/user/mira/lab?reset")
-    visitor.page.get_by_role("link", name="Sign in").first.click()
-    visitor.enter_password()
     visitor.wait_for_lab()
     yield visitor
     services.cancel_all()

@@ -67,7 +67,7 @@ function actions(
     showSample: (context, table) => showSample(app, context, table),
     cancelJob: job => attempt(`Query ${job.JobID} was not cancelled`, () => panel().history.cancel(job.JobID)),
     insertResult: job => {
-      const [context, table] = (job.Created_Table ?? '').split('.');
+      const [, context, table] = /^([^.]+)\.(.+)$/.exec(job.Created_Table ?? '') ?? [];
       return insert(table ? queryCell(context, table) : resultCell(job.JobID, job.Results[0].index));
     }
   };
