@@ -51,8 +51,11 @@ class SciDriveCheckpoints(AsyncCheckpoints):
 
     async def delete_checkpoint(self, checkpoint_id: str, path: str) -> None:
         """Remove it."""
-        with _may_be_gone():
-            await self.drive.remove(self._known(checkpoint_id, path))
+        await self.drive.remove(self._known(checkpoint_id, path))
+
+    async def delete_all_checkpoints(self, path: str) -> None:
+        """Remove what there is, when the file itself is deleted."""
+        await self._clear(place_of(path))
 
     async def list_checkpoints(self, path: str) -> list[dict[str, Any]]:
         """None, or the one."""
