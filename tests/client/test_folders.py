@@ -135,6 +135,26 @@ async def test_a_quota_that_is_reached(new_client: NewClient, drive_site: DriveP
     assert error.failures[0].path == f"{error.made:03}"
 
 
+async def test_what_several_archives_have_made_is_added_up(
+    new_client: NewClient, drive_site: DrivePlatform, tmp_path: Path
+) -> None:
+    """Also with so much left to send that the service does not read it all."""
+    client: Any = new_client(drive_settings(drive_site), token=drive_site.token("emil"))
+    emil = drive_site.client("emil")
+    emil.call("DELETE", "fileservice/api/volume/Small/emil/room")
+    assert emil.call("PUT", "fileservice/api/volume/Small/emil/room", json={"description": ""}).ok
+    source = make(tmp_path / "source", {f"{number:03}": bytes(1_500_000) for number in range(120)})
+    await got(client.files.put(source / "007", "Small/emil/room/x/007"))
+    with pytest.raises(FolderError, match=r"Not all was sent, .*\b007 \(") as caught:
+        await got(client.files.put(source, "Small/emil/room/x", recursive=True))
+    error = caught.value
+    assert (error.status, error.is_complete) == (507, False)
+    assert error.made > 40
+    there = await got(client.files.list("Small/emil/room/x"))
+    assert len(there) == error.made + 1
+    assert [each.path for each in error.failures] == ["007", f"{error.made + 1:03}"]
+
+
 async def test_links(place: Place, drive_site: DrivePlatform, tmp_path: Path) -> None:
     """Here, those to files are files; there, those that lead out are left out."""
     files, start = place
@@ -152,8 +172,8 @@ async def test_large_files_go_by_themselves(
     place: Place, tmp_path: Path, sent: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, start = place
-    monkeypatch.setattr(folders, "LARGE", 1000)
-    some = {"a": b"1" * 1001, "b": b"2" * 1000, "c/d": b"3" * 5000, "e": b"4"}
+    monkeypatch.setattr(folders, "ARCHIVE", 1001)
+    some = {"a": b"1" * 1002, "b": b"2" * 1000, "c/d": b"3" * 5000, "e": b"4"}
     source = make(tmp_path / "source", some)
     counted(sent)
     await got(files.put(source, start + "x", recursive=True))

@@ -78,6 +78,8 @@ class FolderError(ServiceError):
         Those that were not.
     is_complete
         All were tried; else what followed the last failure was not.
+    why
+        What has ended it, if they were not.
     """
 
     def __init__(
@@ -89,9 +91,11 @@ class FolderError(ServiceError):
         made: int = 0,
         failures: Sequence[Failure] = (),
         is_complete: bool = True,
+        why: str = "",
     ) -> None:
         super().__init__(message, status=status, request_id=request_id)
         self.made = made
+        self.why = why
         self.failures = tuple(failures)
         self.is_complete = is_complete
 
@@ -103,11 +107,22 @@ class FolderError(ServiceError):
         return cls(text, status=statuses.pop() if len(statuses) == 1 else 409, made=made, failures=failures)
 
     @classmethod
-    def ended(cls, why: str, status: int, request_id: str, made: int, failures: Sequence[Failure]) -> FolderError:
+    def ended(
+        cls, why: str, status: int | None, request_id: str, made: int, failures: Sequence[Failure]
+    ) -> FolderError:
         """Something has ended it before all were tried."""
         text = f"Not all was sent, {made:,} files were made. {why}"
         text += f" Not made: {_listed(failures)}, and what follows." if failures else ""
-        return cls(text, status=status, request_id=request_id, made=made, failures=failures, is_complete=False)
+        return cls(
+            text, status=status, request_id=request_id, made=made, failures=failures, is_complete=False, why=why
+        )
+
+    def after(self, made: int, failures: Sequence[Failure]) -> FolderError:
+        """The same, with what became of the files before."""
+        made, failures = made + self.made, (*failures, *self.failures)
+        if self.is_complete:
+            return self.of(made, failures)
+        return self.ended(self.why, self.status, self.request_id, made, failures)
 
 
 def _listed(failures: Sequence[Failure], shown: int = 3) -> str:

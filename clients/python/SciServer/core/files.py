@@ -134,8 +134,8 @@ def put(
 ) -> Operation[None]:
     """Send a file, or a folder, from this machine.
 
-    Each file appears under its name when it is whole. Folders above are made. A folder is sent as one archive, files
-    above 256 MiB by themselves. Links to folders are not followed.
+    Each file appears under its name when it is whole. Folders above are made. A folder is sent as one archive for each
+    16 MiB, files above that by themselves. Links to folders are not followed.
 
     Parameters
     ----------

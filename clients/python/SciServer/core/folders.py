@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from SciServer.core import places, transfer
@@ -17,8 +18,9 @@ from SciServer.core.rows import Report
 from SciServer.core.transfer import Meter
 from SciServer.core.wire import Call, Close, Open, Operation, Pull
 
-LARGE = 256 * 1024 * 1024
-"""Bytes above which a file is sent by itself: its own request costs nothing then, and can be sent again alone."""
+ARCHIVE = 16 * 1024 * 1024
+"""Bytes of files in one archive; larger ones are sent by themselves. A service that wants no more of a body reads some
+of the rest before it closes, so that its answer is not lost: much longer ones would lose it."""
 
 NO_ROUTE = frozenset({404, 405})
 """How a service answers that takes no archives. If it is a folder that is missing, single requests say so too."""
@@ -27,12 +29,23 @@ OF_ONE_FILE = frozenset({400, 403, 409})
 """After these, other files may fare better."""
 
 
+Files = list[tuple[Path, places.Path]]
+
+
 @dataclass
 class _Found:
-    """What is in a folder of this machine, each file with its name below the folder."""
+    """What is in a folder of this machine, each file with its name below the folder.
 
-    small: list[tuple[Path, places.Path]] = field(default_factory=list)
-    large: list[tuple[Path, places.Path]] = field(default_factory=list)
+    Attributes
+    ----------
+    archives
+        Files that go together; at least one list, which may be empty.
+    large
+        Files that go by themselves.
+    """
+
+    archives: list[Files] = field(default_factory=lambda: [[]])
+    large: Files = field(default_factory=list)
     empty: list[places.Path] = field(default_factory=list)
     size: int = 0
 
@@ -49,21 +62,26 @@ def upload(
     OSError, SciServerError
         Something in it cannot be read, or is no file. If it was so before, nothing has been sent.
     """
-    found = yield Call(partial(_found, local))
+    found: _Found = yield Call(partial(_found, local))
     meter = Meter(progress, found.size)
-    singly, made, failures = found.large, 0, []
-    try:
-        made = yield from _pack(place, found, target, meter, overwrite=overwrite)
-    except FolderError as error:
-        if not error.is_complete:
-            raise
-        made, failures = error.made, list(error.failures)
-    except ServiceError as error:
-        if error.status not in NO_ROUTE:
-            raise
-        singly = found.small + found.large
-        for folder in found.empty or ([] if singly else [()]):
-            yield from place.mkdir((*target, *folder))
+    singly, made = found.large, 0
+    failures: list[Failure] = []
+    for number, files in enumerate(found.archives):
+        folders = [] if number else found.empty
+        try:
+            made += yield from _pack(place, files, folders, target, meter, overwrite=overwrite)
+        except FolderError as error:
+            so_far = error.after(made, failures)
+            if not so_far.is_complete:
+                raise so_far from None
+            made, failures = so_far.made, list(so_far.failures)
+        except ServiceError as error:
+            if number or error.status not in NO_ROUTE:
+                raise
+            singly = [*chain(*found.archives), *found.large]
+            for folder in folders or ([] if singly else [()]):
+                yield from place.mkdir((*target, *folder))
+            break
     for path, names in singly:
         try:
             yield from transfer.upload(place, path, (*target, *names), overwrite=overwrite, meter=meter)
@@ -78,7 +96,7 @@ def upload(
 
 def _found(local: Path) -> _Found:
     """Links to folders are not followed; those to files are as good as files."""
-    found = _Found()
+    found, together = _Found(), 0
     for directory, folders, names in os.walk(local, onerror=_fail):
         below = Path(directory).relative_to(local).parts
         for name in sorted(names):
@@ -86,8 +104,15 @@ def _found(local: Path) -> _Found:
             state = path.stat()
             if not stat.S_ISREG(state.st_mode):
                 raise SciServerError(f"{path} is no file that could be sent.")
-            (found.large if state.st_size > LARGE else found.small).append((path, (*below, name)))
             found.size += state.st_size
+            if state.st_size > ARCHIVE:
+                found.large.append((path, (*below, name)))
+                continue
+            together += state.st_size
+            if together > ARCHIVE:
+                found.archives.append([])
+                together = state.st_size
+            found.archives[-1].append((path, (*below, name)))
         if below and not names and not folders:
             found.empty.append(below)
     return found
@@ -98,8 +123,10 @@ def _fail(error: OSError) -> None:
     raise error
 
 
-def _pack(place: Place, found: _Found, target: places.Path, meter: Meter, *, overwrite: bool) -> Operation[int]:
-    """Send all but large files in one archive; how many files the service has made."""
+def _pack(
+    place: Place, files: Files, folders: list[places.Path], target: places.Path, meter: Meter, *, overwrite: bool
+) -> Operation[int]:
+    """Send an archive; how many files the service has made."""
     sent = 0
 
     def pieces() -> Iterator[bytes]:
@@ -107,7 +134,7 @@ def _pack(place: Place, found: _Found, target: places.Path, meter: Meter, *, ove
         # It may be sent again.
         meter.add(-sent, "sending", "")
         sent = 0
-        for piece, count, name in packed(found.small, found.empty):
+        for piece, count, name in packed(files, folders):
             yield piece
             sent += count
             meter.add(count, "sending", name)
