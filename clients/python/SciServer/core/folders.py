@@ -67,9 +67,9 @@ def upload(
     singly, made = found.large, 0
     failures: list[Failure] = []
     for number, files in enumerate(found.archives):
-        folders = [] if number else found.empty
+        empty = [] if number else found.empty
         try:
-            made += yield from _pack(place, files, folders, target, meter, overwrite=overwrite)
+            made += yield from _pack(place, files, empty, target, meter, overwrite=overwrite)
         except FolderError as error:
             so_far = error.after(made, failures)
             if not so_far.is_complete:
@@ -78,9 +78,7 @@ def upload(
         except ServiceError as error:
             if number or error.status not in NO_ROUTE:
                 raise
-            singly = [*chain(*found.archives), *found.large]
-            for folder in folders or ([] if singly else [()]):
-                yield from place.mkdir((*target, *folder))
+            singly = yield from _prepared(place, found, target)
             break
     for path, names in singly:
         try:
@@ -92,6 +90,14 @@ def upload(
             failures.append(Failure(places.join(names), error.message, error.status))
     if failures:
         raise FolderError.of(made, failures)
+
+
+def _prepared(place: Place, found: _Found, target: places.Path) -> Operation[Files]:
+    """Make the folders that no file brings with it; all files, which are to go one by one."""
+    files = [*chain(*found.archives), *found.large]
+    for folder in found.empty or ([] if files else [()]):
+        yield from place.mkdir((*target, *folder))
+    return files
 
 
 def _found(local: Path) -> _Found:
