@@ -21,6 +21,14 @@ NewClient = Callable[..., AnyClient]
 
 TOKEN = "a-very-secret-token"
 
+# One more root volume, with little room.
+DRIVE = """
+from scidrive_service.policy import DEFAULTS
+c.SciDrive.root_volumes = {name: dict(settings) for name, settings in DEFAULTS.items()} | {
+    "Small": {"description": "Little room.", "volume_files": 50}
+}
+"""
+
 
 @pytest.fixture(autouse=True)
 def _no_token_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -44,8 +52,8 @@ def casjobs_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPl
 
 @pytest.fixture(scope="session")
 def drive_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivePlatform]:
-    """A running hub and SciDrive, with the data volume Survey."""
-    platform = DrivePlatform(tmp_path_factory.mktemp("client-drive"))
+    """A running hub and SciDrive, with the data volume Survey, and room for 50 files in each volume of Small."""
+    platform = DrivePlatform(tmp_path_factory.mktemp("client-drive"), DRIVE)
     survey = platform.deployment.data_dir / "Survey"
     survey.mkdir(parents=True)
     (survey / "readme.txt").write_text("All of the sky.\n")

@@ -71,6 +71,10 @@ async def test_names_that_lead_elsewhere(
     def answer(asked: Any) -> Reply:
         if asked.method == "HEAD":
             return Reply(409)
+        if "/archive/" in asked.path:
+            return Reply(404)
+        if asked.path.endswith("/account/info"):
+            return of_json({"uid": "ada"})
         if "fileservices" in asked.path:
             return of_json([{"apiEndpoint": recorder.url + "/"}])
         entry = {"name": name, "path": f"/folder/{name}", "is_dir": False, "bytes": 1, "size": 1}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from SciServer.core.client import AsyncClient, Client
     from SciServer.core.errors import (
+        FolderError,
         NotSignedInError,
         QueryError,
         QueryQueued,
@@ -33,6 +34,7 @@ __all__ = [
     "Client",
     "Column",
     "Context",
+    "FolderError",
     "Function",
     "Job",
     "JobStatus",

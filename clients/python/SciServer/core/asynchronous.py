@@ -12,7 +12,7 @@ import httpx
 from SciServer.core import logs, policy
 from SciServer.core.errors import ServiceError
 from SciServer.core.policy import LIMITS, Policy
-from SciServer.core.wire import Answer, Call, Close, Open, Operation, Pull, Request, Sleep, Step, Together
+from SciServer.core.wire import Answer, Call, Close, Open, Operation, Pull, Request, Sleep, Step
 
 T = TypeVar("T")
 
@@ -89,8 +89,6 @@ class AsyncDriver:
                 return await asyncio.sleep(step.seconds)
             case Call():
                 return await asyncio.to_thread(step.function)
-            case Together():
-                return await self._together(step)
 
     @staticmethod
     def _own(stream: Any) -> AsyncStream:
@@ -147,22 +145,6 @@ class AsyncDriver:
         finally:
             await stream.close()
         return Answer(stream.status, stream.headers, b"".join(pieces))
-
-    async def _together(self, step: Together) -> list[Any]:
-        places = asyncio.Semaphore(step.at_once)
-
-        async def one(operation: Operation[Any]) -> Any:
-            async with places:
-                return await self.run(operation)
-
-        tasks = [asyncio.create_task(one(operation)) for operation in step.operations]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:
-            for task in tasks:
-                task.cancel()
-            # Until none of them uses a connection any more.
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pieces(body: Callable[[], Iterator[bytes]]) -> AsyncIterator[bytes]:

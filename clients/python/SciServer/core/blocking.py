@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -14,7 +12,7 @@ import httpx
 from SciServer.core import logs, policy
 from SciServer.core.errors import ServiceError
 from SciServer.core.policy import LIMITS, Policy
-from SciServer.core.wire import Answer, Call, Close, Open, Operation, Pull, Request, Sleep, Step, Together
+from SciServer.core.wire import Answer, Call, Close, Open, Operation, Pull, Request, Sleep, Step
 
 T = TypeVar("T")
 
@@ -56,13 +54,8 @@ class BlockingDriver:
     def close(self) -> None:
         self._http.close()
 
-    def run(self, operation: Operation[T], stop: threading.Event | None = None) -> T:
+    def run(self, operation: Operation[T]) -> T:
         """The result of an operation.
-
-        Parameters
-        ----------
-        stop
-            When it is set, the operation is given up at its next step.
 
         Raises
         ------
@@ -76,21 +69,19 @@ class BlockingDriver:
                 step = operation.throw(failure) if failure is not None else operation.send(outcome)
                 outcome = failure = None
                 try:
-                    if stop is not None and stop.is_set():
-                        raise _Stopped
-                    outcome = self._step(step, stop)
+                    outcome = self._step(step)
                 except BaseException as error:
                     failure = error
         except StopIteration as end:
             result: T = end.value
             return result
 
-    def _step(self, step: Step, stop: threading.Event | None) -> Any:
+    def _step(self, step: Step) -> Any:
         match step:
             case Request():
-                return self._whole(self._open(step, stop))
+                return self._whole(self._open(step))
             case Open():
-                return self._open(step.request, stop)
+                return self._open(step.request)
             case Pull():
                 return self._own(step.stream).pull()
             case Close():
@@ -99,8 +90,6 @@ class BlockingDriver:
                 return time.sleep(step.seconds)
             case Call():
                 return step.function()
-            case Together():
-                return self._together(step)
 
     @staticmethod
     def _own(stream: Any) -> BlockingStream:
@@ -108,12 +97,12 @@ class BlockingDriver:
             raise TypeError("This stream belongs to another client.")
         return stream
 
-    def _open(self, request: Request, stop: threading.Event | None) -> BlockingStream:
+    def _open(self, request: Request) -> BlockingStream:
         attempt = 0
         while True:
             failure: httpx.RequestError | httpx.Response
             try:
-                failure = self._send(request, stop)
+                failure = self._send(request)
             except httpx.RequestError as error:
                 failure = error
             except httpx.InvalidURL:
@@ -132,13 +121,13 @@ class BlockingDriver:
             attempt += 1
             time.sleep(pause)
 
-    def _send(self, request: Request, stop: threading.Event | None) -> httpx.Response:
+    def _send(self, request: Request) -> httpx.Response:
         built = self._http.build_request(
             request.method,
             request.url,
             params=request.params or None,
             headers=self.policy.headers(request),
-            content=_pieces(request.body(), stop) if callable(request.body) else request.body,
+            content=request.body() if callable(request.body) else request.body,
             timeout=self.policy.timeouts(request),
         )
         return self._http.send(built, stream=True, follow_redirects=request.follows and request.auth == "none")
@@ -159,35 +148,3 @@ class BlockingDriver:
         finally:
             stream.close()
         return Answer(stream.status, stream.headers, b"".join(pieces))
-
-    def _together(self, step: Together) -> list[Any]:
-        stop = threading.Event()
-        with ThreadPoolExecutor(step.at_once, thread_name_prefix="sciserver") as pool:
-            futures = [pool.submit(self.run, operation, stop) for operation in step.operations]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            except BaseException:
-                # Ctrl-C.
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            if any(future.done() and future.exception() is not None for future in futures):
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-        errors = (future.exception() for future in futures if not future.cancelled())
-        failure = next((error for error in errors if error is not None and not isinstance(error, _Stopped)), None)
-        if failure is not None:
-            raise failure
-        return [future.result() for future in futures]
-
-
-class _Stopped(Exception):
-    """Another operation of the same `Together` has failed."""
-
-
-def _pieces(pieces: Iterator[bytes], stop: threading.Event | None) -> Iterator[bytes]:
-    """The pieces, until the operation is given up."""
-    for piece in pieces:
-        if stop is not None and stop.is_set():
-            raise _Stopped
-        yield piece

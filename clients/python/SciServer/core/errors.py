@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +46,89 @@ class ServiceUnavailableError(ServiceError):
 
 class TransferError(ServiceError):
     """An answer or a file broke off on the way."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file of a folder that was not made.
+
+    Attributes
+    ----------
+    path
+        Below the folder.
+    error
+        Why not.
+    status
+        HTTP status, as if it had been sent by itself.
+    """
+
+    path: str
+    error: str
+    status: int | None
+
+
+class FolderError(ServiceError):
+    """Not all files of a folder were made; those that were stay.
+
+    Attributes
+    ----------
+    made
+        How many files were.
+    failures
+        Those that were not.
+    is_complete
+        All were tried; else what followed the last failure was not.
+    why
+        What has ended it, if they were not.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str = "",
+        made: int = 0,
+        failures: Sequence[Failure] = (),
+        is_complete: bool = True,
+        why: str = "",
+    ) -> None:
+        super().__init__(message, status=status, request_id=request_id)
+        self.made = made
+        self.why = why
+        self.failures = tuple(failures)
+        self.is_complete = is_complete
+
+    @classmethod
+    def of(cls, made: int, failures: Sequence[Failure]) -> FolderError:
+        """All were tried."""
+        statuses = {each.status for each in failures}
+        text = f"{len(failures):,} of {made + len(failures):,} were not made: {_listed(failures)}. The others were."
+        return cls(text, status=statuses.pop() if len(statuses) == 1 else 409, made=made, failures=failures)
+
+    @classmethod
+    def ended(
+        cls, why: str, status: int | None, request_id: str, made: int, failures: Sequence[Failure]
+    ) -> FolderError:
+        """Something has ended it before all were tried."""
+        text = f"Not all was sent, {made:,} files were made. {why}"
+        text += f" Not made: {_listed(failures)}, and what follows." if failures else ""
+        return cls(
+            text, status=status, request_id=request_id, made=made, failures=failures, is_complete=False, why=why
+        )
+
+    def after(self, made: int, failures: Sequence[Failure]) -> FolderError:
+        """The same, with what became of the files before."""
+        made, failures = made + self.made, (*failures, *self.failures)
+        if self.is_complete:
+            return self.of(made, failures)
+        return self.ended(self.why, self.status, self.request_id, made, failures)
+
+
+def _listed(failures: Sequence[Failure], shown: int = 3) -> str:
+    """The first few."""
+    texts = [f"{each.path} ({each.error.rstrip('.')})" for each in failures[:shown]]
+    return "; ".join(texts) + (f"; and {len(failures) - shown:,} more" if len(failures) > shown else "")
 
 
 class WaitTimeout(SciServerError, TimeoutError):

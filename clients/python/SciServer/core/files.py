@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from SciServer.core import transfer
+from SciServer.core import folders, transfer
+from SciServer.core.archives import checked
 from SciServer.core.errors import SciServerError
 from SciServer.core.places import Entry, FileService, Place, SciDrive, Usage, Volume, split
 from SciServer.core.remote import Remote
@@ -92,8 +93,8 @@ def get(
 ) -> Operation[Path]:
     """Fetch a file, or a folder, to this machine.
 
-    Each file appears under its name when it is whole, and replaces one that is there. Of a folder, a few files are
-    fetched at once.
+    Each file appears under its name when it is whole, and replaces one that is there. A folder comes as one archive;
+    what the service cannot read in it is left out.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def get(
     recursive
         Needed for a folder.
     progress
-        Called when bytes arrive, for a folder by several threads, one after the other.
+        Called when bytes arrive; how many there will be is not known of a folder.
 
     Returns
     -------
@@ -112,13 +113,13 @@ def get(
     entry = yield from api.place.stat(split(path))
     target = Path(local)
     if target.is_dir():
-        target = target / transfer.checked(entry.name)
+        target = target / checked(entry.name)
     if not entry.is_folder:
         yield from transfer.download(api.place, entry, target, Meter(progress, entry.size))
     elif not recursive:
         raise SciServerError(f"{path} is a folder: say recursive=True to fetch everything in it.")
     else:
-        yield from transfer.download_all(api.place, entry, target, progress)
+        yield from folders.download(api.place, entry, target, progress)
     return target
 
 
@@ -133,8 +134,8 @@ def put(
 ) -> Operation[None]:
     """Send a file, or a folder, from this machine.
 
-    Each file appears under its name when it is whole. Folders above are made. Of a folder, a few files are sent at
-    once.
+    Each file appears under its name when it is whole. Folders above are made. A folder is sent as one archive for each
+    16 MiB, files above that by themselves. Links to folders are not followed.
 
     Parameters
     ----------
@@ -145,7 +146,12 @@ def put(
     overwrite
         Whether files that are there are replaced. Else they are an error (409).
     progress
-        Called when bytes have gone, for a folder by several threads, one after the other.
+        Called when bytes have gone.
+
+    Raises
+    ------
+    FolderError
+        Some files of a folder were not made; all others that could be were.
     """
     source = Path(local)
     target = split(path)
@@ -157,7 +163,7 @@ def put(
     elif not recursive:
         raise SciServerError(f"{source} is a folder: say recursive=True to send everything in it.")
     else:
-        yield from transfer.upload_all(api.place, source, target, overwrite=overwrite, progress=progress)
+        yield from folders.upload(api.place, source, target, overwrite=overwrite, progress=progress)
 
 
 def mkdir(api: In, path: str) -> Operation[None]:

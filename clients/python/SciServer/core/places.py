@@ -118,6 +118,9 @@ class Place(Protocol):
     def writing(self, path: Path, *, overwrite: bool) -> Operation[Request]:
         """The request that a file's content is to be added to."""
 
+    def archive(self, method: str, path: Path, **options: Any) -> Operation[Request]:
+        """The request for a folder as a tar archive (``GET``), or that makes what is in one in a folder (``PUT``)."""
+
     def mkdir(self, path: Path) -> Operation[None]:
         """Make a folder and those above it; one that is there is no error."""
 
@@ -184,6 +187,11 @@ class FileService:
 
     def writing(self, path: Path, *, overwrite: bool) -> Operation[Request]:
         return (yield from self._request("PUT", "file", path, params={"quiet": str(overwrite)}))
+
+    def archive(self, method: str, path: Path, **options: Any) -> Operation[Request]:
+        # Beside the file service, so that it is the same one; one that has no such thing answers 404.
+        root = (yield from self.endpoint()).removesuffix("/fileservice/api")
+        return Request(method, f"{root}/api/archive{wire.path(*path)}", **options)
 
     def mkdir(self, path: Path) -> Operation[None]:
         yield (yield from self._request("PUT", "folder", path, params={"quiet": "True"}))
@@ -272,6 +280,13 @@ class SciDrive:
         yield from ()
         return self._request("PUT", "files_put", path, params={"overwrite": str(overwrite)})
 
+    def archive(self, method: str, path: Path, **options: Any) -> Operation[Request]:
+        where = wire.path("SciDrive", (yield from self._owner()), *path)
+        return Request(method, f"{self._url}/api/archive{where}", **options)
+
+    def _owner(self) -> Operation[str]:
+        return str((yield self._request("GET", "account", ("info",))).json()["uid"])
+
     def mkdir(self, path: Path) -> Operation[None]:
         try:
             yield self._operation("create_folder", path=join(path))
@@ -294,8 +309,7 @@ class SciDrive:
         if seconds is None:
             found = (yield self._request("GET", "media", path)).json()
             return str(found["url"]), _date(found.get("expires"))
-        owner = (yield self._request("GET", "account", ("info",))).json()["uid"]
-        body = {"path": wire.path("SciDrive", owner, *path).lstrip("/"), "seconds": seconds}
+        body = {"path": wire.path("SciDrive", (yield from self._owner()), *path).lstrip("/"), "seconds": seconds}
         found = (yield Request("POST", f"{self._url}/api/links", **wire.json_body(body))).json()
         return str(found["url"]), moment(found.get("expires"))
 

@@ -13,6 +13,8 @@ import httpx
 from SciServer import __version__
 from SciServer.core import tokens
 from SciServer.core.errors import (
+    Failure,
+    FolderError,
     NotSignedInError,
     QueryError,
     QueryTimeout,
@@ -148,6 +150,11 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ServiceErr
     kind = str(value.get("Error Type") or "")
     if kind and not kind.startswith("http ") and kind != "unavailable":
         return query_error({**value, "message": text, "kind": kind}, status=status, request_id=request_id)
+    if {"failed", "files", "isComplete"} <= value.keys():
+        failures = [Failure(str(each["path"]), str(each["error"]), each["status"]) for each in value["failed"]]
+        if value["isComplete"]:
+            return FolderError.of(value["files"], failures)
+        return FolderError.ended(text, status, request_id, value["files"], failures)
     if status == 401:
         return NotSignedInError(
             f"The service does not accept your token: {text} {SIGN_IN}", status=status, request_id=request_id

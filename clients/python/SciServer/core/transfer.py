@@ -1,10 +1,8 @@
-"""Files on their way between this machine and a place: whole or not at all, a few at once."""
+"""Single files on their way between this machine and a place: whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import secrets
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,12 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from SciServer.core import places
-from SciServer.core.errors import SciServerError, TransferError
+from SciServer.core.archives import beside
+from SciServer.core.errors import TransferError
 from SciServer.core.models import Progress
 from SciServer.core.places import Entry, Place
 from SciServer.core.rows import Report
 from SciServer.core.uploads import of_file
-from SciServer.core.wire import Call, Close, Open, Operation, Pull, Request, Together
+from SciServer.core.wire import Call, Close, Open, Operation, Pull, Request
 
 TRIES = 4
 """Of one download, which goes on where it broke off."""
@@ -27,28 +26,24 @@ PARTIAL = 206
 
 
 class Meter:
-    """Counts what several transfers have moved, and tells it. They may be in several threads."""
+    """Counts what one or several transfers have moved, and tells it."""
 
     def __init__(self, progress: Report | None, total: int | None) -> None:
         self._progress = progress
         self._total = total
         self._bytes = 0
         self._started = time.monotonic()
-        self._lock = threading.Lock()
 
     def add(self, count: int, state: str, message: str) -> None:
         """So many bytes more; fewer, when a transfer begins again."""
         if self._progress is None:
             return
-        with self._lock:
-            self._bytes += count
-            seconds = time.monotonic() - self._started
-            fraction = min(1.0, self._bytes / self._total) if self._total else None
-            self._progress(
-                Progress(
-                    state, seconds, bytes=self._bytes, total_bytes=self._total, fraction=fraction, message=message
-                )
-            )
+        self._bytes += count
+        seconds = time.monotonic() - self._started
+        fraction = min(1.0, self._bytes / self._total) if self._total else None
+        self._progress(
+            Progress(state, seconds, bytes=self._bytes, total_bytes=self._total, fraction=fraction, message=message)
+        )
 
 
 def download(place: Place, entry: Entry, local: Path, meter: Meter) -> Operation[None]:
@@ -75,7 +70,7 @@ def fetch(request: Request, local: Path, name: str, meter: Meter | None = None) 
     name
         For progress.
     """
-    part = local.with_name(f".{local.name[:200]}.{secrets.token_hex(4)}.part")
+    part = beside(local)
     try:
         with part.open("xb") as file:
             yield from _fetch(request, file, name, meter or Meter(None, None))
@@ -109,33 +104,6 @@ def _fetch(request: Request, file: BinaryIO, name: str, meter: Meter) -> Operati
             yield Close(stream)
 
 
-def download_all(place: Place, root: Entry, local: Path, progress: Report | None) -> Operation[None]:
-    """Fetch a folder with everything in it."""
-    wanted: list[tuple[Entry, Path]] = []
-    folders = [(root, local)]
-    while folders:
-        folder, directory = folders.pop()
-        directory.mkdir(parents=True, exist_ok=True)
-        for entry in (yield from place.entries(places.split(folder.path))):
-            target = directory / checked(entry.name)
-            (folders if entry.is_folder else wanted).append((entry, target))
-    meter = Meter(progress, sum(entry.size for entry, _ in wanted))
-    yield Together([download(place, entry, target, meter) for entry, target in wanted])
-
-
-def checked(name: str) -> str:
-    """A name that a service has sent, as one of a file here.
-
-    Raises
-    ------
-    SciServerError
-        It would lead elsewhere.
-    """
-    if name in {"", ".", ".."} or any(letter in name for letter in ("/", os.sep, os.altsep or "/", "\0")):
-        raise SciServerError(f"The service has a file of the name {name!r}, which cannot be stored here.")
-    return name
-
-
 def upload(place: Place, local: Path, target: places.Path, *, overwrite: bool, meter: Meter) -> Operation[None]:
     """Send a file; it appears under its name when it is whole.
 
@@ -153,25 +121,3 @@ def upload(place: Place, local: Path, target: places.Path, *, overwrite: bool, m
             meter.add(len(piece), "sending", name)
 
     yield replace(request, body=pieces, length=body.length, is_repeatable=overwrite)
-
-
-def upload_all(
-    place: Place, local: Path, target: places.Path, *, overwrite: bool, progress: Report | None
-) -> Operation[None]:
-    """Send a folder with everything in it. Links to folders are not followed."""
-    files: list[tuple[Path, places.Path]] = []
-    empty: list[places.Path] = []
-    for directory, folders, names in os.walk(local, onerror=_fail):
-        below = (*target, *Path(directory).relative_to(local).parts)
-        files += [(Path(directory) / name, (*below, name)) for name in sorted(names)]
-        if not names and not folders:
-            empty.append(below)
-    for folder in empty or ([] if files else [target]):
-        yield from place.mkdir(folder)
-    meter = Meter(progress, sum(path.stat().st_size for path, _ in files))
-    yield Together([upload(place, path, to, overwrite=overwrite, meter=meter) for path, to in files])
-
-
-def _fail(error: OSError) -> None:
-    """What `os.walk` would pass over: a folder that cannot be read."""
-    raise error

@@ -135,18 +135,7 @@ class Call:
     function: Callable[[], Any]
 
 
-@dataclass(frozen=True)
-class Together:
-    """Step: carry out several operations, a few at once; gives the list of what they return.
-
-    The first error ends it: what has not begun is not begun.
-    """
-
-    operations: list[Generator[Any, Any, Any]]
-    at_once: int = 4
-
-
-Step = Request | Open | Pull | Close | Sleep | Call | Together
+Step = Request | Open | Pull | Close | Sleep | Call
 Operation = Generator[Step, Any, T]
 
 
