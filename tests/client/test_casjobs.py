@@ -259,7 +259,9 @@ async def test_ways_to_upload(queries: Any) -> None:
     await got(queries.drop("MyScratch.modes"))
 
 
-@pytest.mark.parametrize("data", [3, [1, 2], "no_extension", pd.Series([1]), io.BytesIO(b"a")], ids=lambda data: type(data).__name__)
+@pytest.mark.parametrize(
+    "data", [3, [1, 2], "no_extension", pd.Series([1]), io.BytesIO(b"a")], ids=lambda data: type(data).__name__
+)
 async def test_what_is_no_table(queries: Any, data: Any) -> None:
     with pytest.raises(SciServerError):
         await got(queries.upload("nothing", data))
