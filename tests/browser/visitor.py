@@ -60,6 +60,9 @@ _LOW_CONTRAST = """(within) => {
   return found;
 }"""
 
+FILES = "#filebrowser"
+"""JupyterLab's own file browser; SciDrive has another one."""
+
 
 class Visitor:
     """A browser profile of its own, with one page.
@@ -166,13 +169,13 @@ class Visitor:
 
     def entry(self, name: str) -> Locator:
         """A line of JupyterLab's file browser."""
-        return self.page.locator(".jp-DirListing-item").filter(has_text=name)
+        return self.page.locator(f"{FILES} .jp-DirListing-item").filter(has_text=name)
 
     def open_folder(self, *names: str) -> None:
         """Double-click down a path in JupyterLab's file browser."""
         for name in names:
             self.entry(name).dblclick()
-            expect(self.page.locator(".jp-BreadCrumbs")).to_contain_text(name)
+            expect(self.page.locator(f"{FILES} .jp-BreadCrumbs")).to_contain_text(name)
 
     def stop(self) -> None:
         """On the hub's home page, until it says stopped."""
