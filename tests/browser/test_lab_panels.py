@@ -159,7 +159,8 @@ def test_filter_looks_into_all_databases(page: Page, services: Services) -> None
     page.get_by_role("button", name="Read the databases again").click()
     page.get_by_role("searchbox").fill("STAR")
     expect(line(page, "starlets")).to_be_visible()
-    expect(line(page, "Stars")).to_be_visible()
+    # Other tests' databases may have one too.
+    expect(line(page, "Stars").first).to_be_visible()
     expect(line(page, "Fields")).to_have_count(0)
     page.get_by_role("searchbox").fill("no table is called so")
     expect(page.get_by_role("tree")).to_have_text("No table has this in its name.")
