@@ -24,9 +24,8 @@ RUNNING = 1
 
 
 def newest(person: Client) -> dict[str, Any]:
-    """The last entry of the history."""
-    [found] = person.call("GET", "jobs?top=1").json()
-    return dict(found)
+    """The last entry of the history; number 0 of an empty one."""
+    return dict(next(iter(person.call("GET", "jobs?top=1").json()), {"JobID": 0}))
 
 
 def started(notebook: Kernel, person: Client, cell: str) -> tuple[str, int]:
