@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from SciServer.core.settings import read_config
+from SciServer.core.settings import Settings, read_config
 
 _config: dict[str, Any] = read_config()
 
-CasJobsRESTUri: str = _config.get("CasJobsRESTUri", "https://skyserver.sdss.org/CasJobs/RestApi")
-AuthenticationURL: str = _config.get("AuthenticationURL", "https://apps.sciserver.org/login-portal/keystone/v3/tokens")
-SciDriveHost: str = _config.get("SciDriveHost", "https://www.scidrive.org")
+CasJobsRESTUri: str = _config.get("CasJobsRESTUri", Settings.casjobs_url)
+AuthenticationURL: str = _config.get("AuthenticationURL", Settings.authentication_url)
+SciDriveHost: str = _config.get("SciDriveHost", Settings.scidrive_url)
 SkyQueryUrl: str = _config.get("SkyQueryUrl", "http://voservices.net/skyquery/Api/V1")
 SkyServerWSurl: str = _config.get("SkyServerWSurl", "https://skyserver.sdss.org")
-RacmApiURL: str = _config.get("RacmApiURL", "https://apps.sciserver.org/racm")
+RacmApiURL: str = _config.get("RacmApiURL", Settings.racm_url)
 DataRelease: str = _config.get("DataRelease", "DR15")
-KeystoneTokenPath: str = _config.get("KeystoneTokenPath", "/home/idies/keystone.token")
+KeystoneTokenPath: str = _config.get("KeystoneTokenPath", Settings.token_path)
 version: str = _config.get("version", "sciserver-v2.2.0")
 ComputeJobDirectoryFile: str = _config.get("ComputeJobDirectoryFile", "/home/idies/jobs.path")
 ComputeUrl: str = _config.get("ComputeUrl", "https://apps.sciserver.org/compute")
