@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from casjobs_service import adopt
-from casjobs_service.contexts import Contexts
 from casjobs_service.errors import Kind
-from tests.casjobs.engines_support import PASSWORD, shared_server
-from tests.casjobs.worker_support import ALICE, LIMITS, Bench, bench, collect, make_context, query
+from tests.casjobs.worker_support import (
+    ALICE,
+    LIMITS,
+    Bench,
+    bench_with_postgresql,
+    collect,
+    query,
+)
 
 HOSTILE = [
     "'; drop table stars; --",
@@ -85,12 +88,7 @@ WAYS = [
 
 @pytest.fixture(scope="module")
 async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
-    directory = tmp_path_factory.mktemp("home") / "casjobs"
-    server = await asyncio.to_thread(shared_server)
-    context = await asyncio.to_thread(
-        adopt.add, Contexts(directory / "contexts"), "PG", server.url, password=PASSWORD, public=True
-    )
-    async with bench(directory, [make_context(directory, "Sky"), context.source()]) as made:
+    async with bench_with_postgresql(tmp_path_factory.mktemp("home") / "casjobs") as made:
         yield made
 
 

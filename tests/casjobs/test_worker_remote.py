@@ -7,22 +7,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from casjobs_service import adopt
-from casjobs_service.contexts import Contexts
 from casjobs_service.errors import Kind, QueryError
-from tests.casjobs.engines_support import PASSWORD, shared_server
-from tests.casjobs.worker_support import ALICE, LIMITS, Bench, bench, collect, eventually, make_context, query
+from tests.casjobs.engines_support import shared_server
+from tests.casjobs.worker_support import (
+    ALICE,
+    LIMITS,
+    Bench,
+    bench_with_postgresql,
+    collect,
+    eventually,
+    query,
+)
 
 
 @pytest.fixture(scope="module")
 async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
-    directory = tmp_path_factory.mktemp("home") / "casjobs"
-    server = await asyncio.to_thread(shared_server)
-    # Asks the server for its tables with an event loop of its own.
-    context = await asyncio.to_thread(
-        adopt.add, Contexts(directory / "contexts"), "PG", server.url, password=PASSWORD, public=True
-    )
-    async with bench(directory, [make_context(directory, "Sky"), context.source()]) as made:
+    async with bench_with_postgresql(tmp_path_factory.mktemp("home") / "casjobs") as made:
         yield made
 
 

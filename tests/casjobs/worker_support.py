@@ -15,13 +15,15 @@ from typing import Any
 
 import duckdb
 
+from casjobs_service import adopt
 from casjobs_service.catalog import Column, Sky
-from casjobs_service.contexts import ContextSource
+from casjobs_service.contexts import Contexts, ContextSource
 from casjobs_service.duckdb_catalog import comment_statements, read_catalog
 from casjobs_service.errors import QueryError
 from casjobs_service.limits import MEGABYTE, Limits
 from casjobs_service.worker.pool import UserSpace, Workers
 from casjobs_service.worker.session import Session
+from tests.casjobs.engines_support import PASSWORD, shared_server
 
 ALICE, BOB = UserSpace(7, "alice"), UserSpace(8, "bob")
 
@@ -184,6 +186,18 @@ async def bench(directory: Path, contexts: Sequence[ContextSource] = (), **trait
         yield made
     finally:
         await made.workers.stop()
+
+
+@contextlib.asynccontextmanager
+async def bench_with_postgresql(directory: Path) -> AsyncIterator[Bench]:
+    """A pool with the contexts Sky, embedded, and PG, on a real server."""
+    server = await asyncio.to_thread(shared_server)
+    # Asks the server for its tables with an event loop of its own.
+    context = await asyncio.to_thread(
+        adopt.add, Contexts(directory / "contexts"), "PG", server.url, password=PASSWORD, public=True
+    )
+    async with bench(directory, [make_context(directory, "Sky"), context.source()]) as made:
+        yield made
 
 
 async def eventually(condition: Any, what: str, seconds: float = 60) -> None:
