@@ -27,11 +27,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatfo
     make_context(platform.contexts, "Sky", public=True, title="The sky", rights="CC0", cite="Nobody (2026)")
     make_context(platform.contexts, "Hasty", public=True, quick_seconds=0.5)
     make_context(platform.contexts, "Secret", groups=("insiders",))
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="session")

@@ -43,11 +43,8 @@ def casjobs_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPl
     platform = CasJobsPlatform(tmp_path_factory.mktemp("client-casjobs"), "c.Quick.wait_seconds = 250")
     make_context(platform.contexts, "Sky", public=True, title="The sky")
     make_context(platform.contexts, "Hasty", public=True, quick_seconds=0.5)
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="session")
@@ -58,11 +55,8 @@ def drive_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivePlatfo
     survey.mkdir(parents=True)
     (survey / "readme.txt").write_text("All of the sky.\n")
     survey.chmod(0o755)
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture

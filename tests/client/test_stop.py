@@ -113,11 +113,8 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatfor
     """A CasJobs that may be killed."""
     platform = CasJobsPlatform(tmp_path_factory.mktemp("client-fragile"))
     make_context(platform.contexts, "Sky", public=True)
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 async def test_a_service_that_is_killed(new_client: NewClient, fragile: CasJobsPlatform, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urljoin
 
 import requests
@@ -132,6 +134,15 @@ class HubPlatform:
 
     def start_hub(self) -> None:
         self.hub.start(f"{self.deployment.internal_origin('hub')}/hub/health")
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Started, and stopped at the end, also if the start fails."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         for process in (self.service, self.hub, self.proxy):

@@ -33,11 +33,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivePlatform
     (survey / "dr1" / "stars.csv").write_text("a,b\n1,2\n")
     for directory in (survey, survey / "dr1"):
         directory.chmod(0o755)
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="session")

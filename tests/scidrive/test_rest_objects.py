@@ -21,11 +21,8 @@ def stored(ceph: Ceph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dri
     """A deployment whose SciDrive is in a bucket."""
     config = f"c.SciDrive.drive_url = 's3://drive/people'\nc.SciDrive.drive_options = {ceph.options!r}"
     platform = DrivePlatform(tmp_path_factory.mktemp("objects"), config)
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="module")

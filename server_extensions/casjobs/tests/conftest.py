@@ -35,11 +35,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CasJobsPlatfo
     with (home / "jupyterhub_config.py").open("a") as file:
         file.write(spawner_config(home, "jupyter_casjobs", "CasJobsRESTUri", f"{platform.direct_url}/RestApi"))
     make_context(platform.contexts, "Sky", public=True)
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="session")

@@ -33,11 +33,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivePlatform
     platform = DrivePlatform(home, CONFIG)
     with (home / "jupyterhub_config.py").open("a") as file:
         file.write(spawner_config(home, "jupyter_scidrive", "SciDriveHost", platform.direct_url))
-    try:
-        platform.start()
+    with platform.running():
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="session")
